@@ -1,0 +1,65 @@
+# Two commands for a fresh machine: `make demo` and `make test`. Each makes its own .venv first.
+PYTHON   ?= python3
+PIP_ARGS ?=
+RUN      ?= runs/digits
+BIN      := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check notebooks-test pytest notebooks export readme benchmark benchmark-digits lab clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "hdfm needs Python 3.10 or newer; name one: make demo PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.run: .venv/.made setup.py settings.ini
+	@echo "Installing hdfm and PyTorch into .venv (some minutes, some GB, once)"
+	$(BIN)/pip install $(PIP_ARGS) --disable-pip-version-check -q -e .
+	@touch $@
+
+.venv/.dev: .venv/.made setup.py settings.ini
+	@echo "Installing hdfm, PyTorch and the development tools into .venv (some minutes, some GB, once)"
+	$(BIN)/pip install $(PIP_ARGS) --disable-pip-version-check -q -e '.[dev]'
+	@touch $@ .venv/.run
+
+demo: .venv/.run  ## train, sample and evaluate on real handwritten digits (five minutes, no GPU)
+	$(BIN)/hdfm train digits --out $(RUN) --resume auto
+	$(BIN)/hdfm sample $(RUN) --out $(RUN)/digits.png
+	$(BIN)/hdfm evaluate $(RUN)
+	@echo "Images: $(RUN)/digits.png   figure: $(RUN)/report.png   numbers: $(RUN)/evaluation.json"
+
+test: check notebooks-test pytest  ## everything: agreement, notebooks, pytest
+
+check: .venv/.dev  # notebooks clean, library and README exported from them
+	$(BIN)/python tools/agree.py
+
+notebooks-test: .venv/.dev
+	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --timing
+
+pytest: .venv/.dev
+	$(BIN)/python -m pytest
+
+notebooks: .venv/.dev  ## run the notebooks and store their outputs: make notebooks NB=nbs/00_core.ipynb
+	$(BIN)/python tools/execute.py $(NB)
+
+export: .venv/.dev  ## write hdfm/*.py and README.md from the notebooks
+	$(BIN)/nbdev_clean
+	$(BIN)/nbdev_export
+	$(BIN)/python tools/readme.py
+
+benchmark: .venv/.dev  ## time the heat operator against scipy and against the plain way
+	$(BIN)/python benchmarks/heat_operator.py
+
+benchmark-digits: .venv/.run  ## the README's table of digits: three seeds, with and without blur (half an hour)
+	$(BIN)/python benchmarks/digits.py
+
+lab: .venv/.dev  ## open the notebooks in JupyterLab
+	$(BIN)/pip install $(PIP_ARGS) --disable-pip-version-check -q -e '.[notebook]'
+	$(BIN)/jupyter lab nbs
+
+clean:  ## remove the environment and what builds leave behind
+	rm -rf .venv build dist _docs _proc *.egg-info

@@ -1,0 +1,37 @@
+"""Run notebooks in a fresh kernel each and store their outputs, cleaned: `python tools/execute.py [NOTEBOOK ...]`."""
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[1]
+SKIPPED = re.compile(r"^#\|\s*(slow|cuda)\b", re.M)  # kept with the outputs they have
+
+
+def execute(path):
+    nb = nbformat.read(path, as_version=4)
+    kept = [cell for cell in nb.cells if cell.cell_type == "code" and SKIPPED.search(cell.source)]
+    sources = [cell.source for cell in kept]
+    outputs = [cell.outputs for cell in kept]
+    for cell in kept:
+        cell.source = ""
+    NotebookClient(nb, timeout=1800, resources={"metadata": {"path": str(path.parent)}}).execute()
+    for cell, source, output in zip(kept, sources, outputs):
+        cell.source, cell.outputs = source, output
+    for cell in nb.cells:
+        if cell.cell_type == "code":  # progress bars are for the person who watches, not for the page
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+    nbformat.write(nb, path)
+
+
+if __name__ == "__main__":
+    names = [Path(name).resolve() for name in sys.argv[1:]] or sorted((ROOT / "nbs").glob("*.ipynb"))
+    for path in names:
+        start = time.time()
+        execute(path)
+        print(f"{path.name}: {time.time() - start:.0f} s", flush=True)
+    subprocess.run([Path(sys.executable).parent / "nbdev_clean"], cwd=ROOT, check=True)
