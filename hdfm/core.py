@@ -29,32 +29,48 @@ def _dct_matrix(n, dtype, device):
 
 @torch.compiler.assume_constant_result
 @lru_cache(maxsize=64)
-def _dct_phase(n, dtype, device):
-    "The rotation (and the orthonormal scale) that turns a real FFT of reordered samples into a DCT: `[n//2+1]`."
+def _dct_phase(n, dtype, device, inverse):
+    "The rotation and orthonormal scale between the real FFT of reordered samples and the DCT, or its inverse: `[n//2+1]`."
     k = torch.arange(n // 2 + 1, dtype=torch.float64)
     phase = torch.polar(torch.full_like(k, math.sqrt(2 / n)), -math.pi * k / (2 * n))
     phase[0] = math.sqrt(1 / n)
-    with torch.inference_mode(False): return phase.to(dtype.to_complex()).to(device)
+    with torch.inference_mode(False): return (1 / phase if inverse else phase).to(dtype.to_complex()).to(device)
 
 # %% ../nbs/00_core.ipynb #00_core-018
-def _dct_fast(x):
+def _dct_by_fft(x):
     "DCT-II along the last axis by one real FFT of the same length (Makhoul, 1980)."
     n = x.shape[-1]
-    V = torch.fft.rfft(torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1)) * _dct_phase(n, x.dtype, x.device)
+    V = torch.fft.rfft(torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1)) * _dct_phase(n, x.dtype, x.device, False)
     return torch.cat([V.real, -V.imag[..., 1:(n + 1) // 2].flip(-1)], -1)
 
-def _idct_fast(X):
-    "The inverse of `_dct_fast`: rebuild the half spectrum, undo the rotation, invert the FFT, restore the order."
+def _idct_by_fft(X):
+    "The inverse of `_dct_by_fft`: rebuild the half spectrum, undo the rotation, invert the FFT, restore the order."
     n = X.shape[-1]
-    real, imag = X[..., :n // 2 + 1], -X.flip(-1)[..., :n // 2]
-    V = torch.complex(real, torch.cat([torch.zeros_like(real[..., :1]), imag], -1))
-    v = torch.fft.irfft(V / _dct_phase(n, X.dtype, X.device), n)
-    x = torch.empty_like(v)
+    imaginary = nn.functional.pad(-X[..., n - n // 2:].flip(-1), (1, 0))
+    V = torch.complex(X[..., :n // 2 + 1], imaginary) * _dct_phase(n, X.dtype, X.device, True)
+    v, x = torch.fft.irfft(V, n), torch.empty_like(X)
     x[..., ::2], x[..., 1::2] = v[..., :(n + 1) // 2], v[..., (n + 1) // 2:].flip(-1)
     return x
 
 # %% ../nbs/00_core.ipynb #00_core-020
-_MATRIX_MAX = 256                                # longest axis for which the matrix is faster; see `make benchmark`
+class _FastTransform(torch.autograd.Function):
+    "The fast DCT (or inverse) along the last axis; its gradient is the fast inverse (or DCT)."
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, inverse): return (_idct_by_fft if inverse else _dct_by_fft)(x)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output): ctx.inverse = inputs[1]
+
+    @staticmethod
+    def backward(ctx, gradient): return _FastTransform.apply(gradient, not ctx.inverse), None
+
+    @staticmethod
+    def jvp(ctx, tangent, _): return _FastTransform.apply(tangent, ctx.inverse)
+
+# %% ../nbs/00_core.ipynb #00_core-022
+_MATRIX_MAX = 384                                # longest axis for which the matrix is faster; see `make benchmark`
 
 def _prefer_matrix(n, x):
     tf32 = x.is_cuda and torch.get_float32_matmul_precision() != "highest"
@@ -68,9 +84,9 @@ def _along(x, axis, inverse):
         M = M.T if inverse else M
         if axis == -2: return M @ x
         return (x.movedim(axis, -1) @ M.T).movedim(-1, axis)
-    return (_idct_fast if inverse else _dct_fast)(x.movedim(axis, -1)).movedim(-1, axis)
+    return _FastTransform.apply(x.movedim(axis, -1), inverse).movedim(-1, axis)
 
-# %% ../nbs/00_core.ipynb #00_core-022
+# %% ../nbs/00_core.ipynb #00_core-024
 def check_floating(x, name="x"):
     "Raise a `TypeError` unless `x` is a real floating-point tensor."
     if not isinstance(x, Tensor) or not x.is_floating_point():
@@ -87,7 +103,7 @@ def _transform(x, dims, inverse):
         for axis in range(-dims, 0): y = _along(y, axis, inverse)
     return y.to(x.dtype)
 
-# %% ../nbs/00_core.ipynb #00_core-023
+# %% ../nbs/00_core.ipynb #00_core-025
 def dct(x:Tensor,   # floating point, any shape
         dims:int=2, # how many of the last axes to transform, of any lengths
        ) -> Tensor: # coefficients, same shape, dtype and device
@@ -100,7 +116,7 @@ def idct(X:Tensor,  # DCT coefficients, any shape
     "Inverse (and transpose) of `dct`: the orthonormal DCT-III over the last `dims` axes."
     return _transform(X, dims, inverse=True)
 
-# %% ../nbs/00_core.ipynb #00_core-030
+# %% ../nbs/00_core.ipynb #00_core-032
 SPECTRA = {"spectral": lambda w: w**2, "finite_difference": lambda w: 4 * torch.sin(w / 2)**2}
 
 @torch.compiler.assume_constant_result
@@ -112,7 +128,7 @@ def _eigenvalues(shape, spectrum, dtype, device):
         lam = lam + SPECTRA[spectrum](w).reshape([-1 if i == axis else 1 for i in range(len(shape))])
     with torch.inference_mode(False): return lam.to(dtype).to(device)
 
-# %% ../nbs/00_core.ipynb #00_core-031
+# %% ../nbs/00_core.ipynb #00_core-033
 def check_grid(shape, spectrum):
     "The grid `shape` as a tuple of ints; raise a `ValueError` for a bad shape or an unknown spectrum."
     shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
@@ -131,7 +147,7 @@ def laplacian_eigenvalues(shape, # an int, or a tuple of one to three ints
     lam = _eigenvalues(check_grid(shape, spectrum), spectrum, dtype or torch.get_default_dtype(), torch.device(device))
     return lam.clone()                           # the cached constant stays ours
 
-# %% ../nbs/00_core.ipynb #00_core-037
+# %% ../nbs/00_core.ipynb #00_core-039
 def expand_time(t, x):
     "`t`, a number or a `[B]` tensor in [0,1], shaped to broadcast against `x` `[B, ...]`; raise a `ValueError` otherwise."
     t = torch.as_tensor(t, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
@@ -142,7 +158,7 @@ def expand_time(t, x):
         raise ValueError(f"t must lie in [0, 1] (0 is noise, 1 is data), got values from {t.min():.4g} to {t.max():.4g}")
     return t if t.ndim == 0 else t.reshape(-1, *[1] * (x.ndim - 1))
 
-# %% ../nbs/00_core.ipynb #00_core-038
+# %% ../nbs/00_core.ipynb #00_core-040
 class HeatOperator(nn.Module):
     "Heat dissipation on a grid: `op(x, t)` is u_t = IDCT(t^{rλ}·DCT(x)), that is x after the heat time -r·log t. Paper (16)–(18)."
     def __init__(self, shape, # the grid: an int, or a tuple of one to three ints; the last axes of every `x`
