@@ -5,7 +5,7 @@ RUN      ?= runs/digits
 BIN      := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check notebooks-test pytest notebooks export readme benchmark benchmark-digits lab clean
+.PHONY: help demo test check notebooks-test pytest notebooks export readme benchmark benchmark-digits docs lab clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -56,6 +56,11 @@ benchmark: .venv/.dev  ## time the heat operator against scipy and against the p
 
 benchmark-digits: .venv/.run  ## the README's table of digits: three seeds, with and without blur (half an hour)
 	$(BIN)/python benchmarks/digits.py
+
+docs: .venv/.dev  ## build the site into _docs (needs Quarto)
+	PATH="$(CURDIR)/$(BIN):$$PATH" nbdev_proc_nbs
+	cd _proc && quarto render --no-cache
+	rm -rf _docs && mv _proc/_docs _docs
 
 lab: .venv/.dev  ## open the notebooks in JupyterLab
 	$(BIN)/pip install $(PIP_ARGS) --disable-pip-version-check -q -e '.[notebook]'

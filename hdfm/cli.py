@@ -6,6 +6,7 @@
 __all__ = ['USAGE', 'sample_command', 'sample', 'main']
 
 # %% ../nbs/11_cli.ipynb #11_cli-003
+import os
 import sys
 
 # %% ../nbs/11_cli.ipynb #11_cli-007
@@ -59,6 +60,7 @@ Each has --help. The book: https://hdfm.github.io/hdfm"""
 
 def main(argv=None):
     "The command `hdfm`. Its verbs are imported only when used, so that help and version come at once."
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")                # before PyTorch is loaded; see below
     argv = sys.argv[1:] if argv is None else argv
     verb, rest = (argv[0], argv[1:]) if argv else ("--help", [])
     if verb == "train": from hdfm.train import main as command

@@ -6,20 +6,19 @@
 __all__ = ['book_style', 'image_grid', 'save_png', 'show_images', 'error_of']
 
 # %% ../nbs/show.ipynb #show-003
-import io
 import math
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-# %% ../nbs/show.ipynb #show-004
+# %% ../nbs/show.ipynb #show-005
 def book_style():
     "Use the book's figure style from here on."
     import matplotlib.pyplot as plt
     plt.style.use("hdfm.book")
 
-# %% ../nbs/show.ipynb #show-006
+# %% ../nbs/show.ipynb #show-007
 def image_grid(images, # `[N, C, H, W]` in [-1, 1] (clipped), C 1 or 3
                columns=10,
                scale=1, # pixels per pixel
@@ -37,7 +36,7 @@ def image_grid(images, # `[N, C, H, W]` in [-1, 1] (clipped), C 1 or 3
         canvas[y:y + h - pad, x:x + w - pad] = image
     return canvas
 
-# %% ../nbs/show.ipynb #show-009
+# %% ../nbs/show.ipynb #show-010
 def save_png(canvas, # uint8 `[H, W, C]`, from `image_grid`
              path):
     "Write a PNG; the file appears whole or not at all."
@@ -47,7 +46,7 @@ def save_png(canvas, # uint8 `[H, W, C]`, from `image_grid`
     Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(partial, format="PNG")
     partial.replace(path)
 
-# %% ../nbs/show.ipynb #show-011
+# %% ../nbs/show.ipynb #show-012
 def show_images(images, # `[N, C, H, W]` in [-1, 1]
                 columns=10, titles=None, size=1.0): # titles over the first row; inches per image
     "Draw the images with matplotlib, `columns` to a row."
@@ -62,7 +61,7 @@ def show_images(images, # `[N, C, H, W]` in [-1, 1]
         if titles is not None and i < len(titles): ax.set_title(titles[i], fontsize=8)
     return fig
 
-# %% ../nbs/show.ipynb #show-014
+# %% ../nbs/show.ipynb #show-015
 def error_of(f, *args, **kwargs):
     "The error that `f(*args, **kwargs)` raises, as one line of text; an `AssertionError` if it raises none."
     try: f(*args, **kwargs)

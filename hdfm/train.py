@@ -135,25 +135,24 @@ def tensors_digest(tensors):
 def save_tensors(path, tensors, kind, **info):
     "Write a dict of tensors and JSON-able `info` as one verified safetensors file of that `kind`; return its SHA-256."
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    digest = tensors_digest(tensors)
-    metadata = dict(format=f"hdfm {kind}", sha256=digest, info=json.dumps(info))
-    write_whole(path, safetensors.torch.save(tensors, metadata=metadata))
-    return digest
+    info = dict(info, kind=kind, sha256=tensors_digest(tensors))
+    write_whole(path, safetensors.torch.save(tensors, metadata=dict(hdfm=json.dumps(info))))
+    return info["sha256"]
 
 def load_tensors(path, kind):
     "The (tensors, info) that `save_tensors` wrote, verified; a one-line `CheckpointError` if they are not that."
     if not Path(path).is_file(): raise CheckpointError(f"{path} does not exist; train first, or name another run folder")
     try:
         with safetensors.safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
+            info = json.loads((file.metadata() or {}).get("hdfm", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is truncated or not a safetensors file ({error}); restore a copy, or delete it and train again") from None
-    if metadata.get("format") != f"hdfm {kind}":
-        raise CheckpointError(f"{path} is not an hdfm {kind} (its header says {metadata.get('format')!r}); name a file written by hdfm train")
-    if tensors_digest(tensors) != metadata.get("sha256"):
+    if info.get("kind") != kind:
+        raise CheckpointError(f"{path} is not an hdfm {kind} ({info.get('kind', 'it is from elsewhere')}); name a file written by hdfm train")
+    if tensors_digest(tensors) != info["sha256"]:
         raise CheckpointError(f"{path} is damaged: its SHA-256 does not match its contents; restore a copy, or delete it and train again")
-    return tensors, dict(json.loads(metadata["info"]), sha256=metadata["sha256"])
+    return tensors, info
 
 # %% ../nbs/09_train.ipynb #09_train-020
 def make_optimizer(config, model):

@@ -1,0 +1,80 @@
+"""The checks of the project must be able to fail: break each thing they guard, in a copy, and see them object."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agree import copy_checkout
+from conftest import ROOT
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    target = tmp_path_factory.mktemp("copy") / "hdfm"
+    copy_checkout(target)
+    subprocess.run(["git", "init", "-q"], cwd=target, check=True)
+    return target
+
+
+def agree(copy):
+    done = subprocess.run([sys.executable, "tools/agree.py"], cwd=copy, capture_output=True, text=True)
+    return done.returncode, done.stdout
+
+
+def broken(path, old, new):
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return text
+
+
+def test_the_checkout_agrees(copy):
+    assert agree(copy) == (0, "Notebooks, library and README agree.\n")
+
+
+def test_a_hand_made_change_of_the_library_is_found_and_kept(copy):
+    path = copy / "hdfm/core.py"
+    whole = broken(path, "return torch.from_numpy(C)", "return torch.from_numpy(2 * C)")
+    code, said = agree(copy)
+    assert code == 1 and "hdfm/core.py is not what the notebooks export" in said
+    assert "2 * C" in path.read_text(encoding="utf-8")
+    path.write_text(whole, encoding="utf-8")
+
+
+def test_a_readme_that_differs_is_found(copy):
+    whole = broken(copy / "README.md", "Heat-dissipation", "Heat-dissipating")
+    code, said = agree(copy)
+    assert code == 1 and "README.md is not what nbs/index.ipynb says" in said
+    (copy / "README.md").write_text(whole, encoding="utf-8")
+
+
+def test_an_uncleaned_notebook_is_found(copy):
+    path = copy / "nbs/show.ipynb"
+    whole = path.read_text(encoding="utf-8")
+    notebook = json.loads(whole)
+    notebook["cells"][1]["metadata"] = {"scrolled": True}
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    code, said = agree(copy)
+    assert code == 1 and "nbs/show.ipynb has uncleaned metadata" in said
+    path.write_text(whole, encoding="utf-8")
+
+
+def test_a_broken_assertion_in_a_notebook_fails(copy):
+    path = copy / "nbs/show.ipynb"
+    whole = broken(path, "assert grid.shape ==", "assert grid.shape !=")
+    done = subprocess.run([BIN / "nbdev_test", "--path", "nbs/show.ipynb", "--n_workers", "0"], cwd=copy, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(copy)})
+    assert done.returncode != 0 and "AssertionError" in done.stdout + done.stderr
+    path.write_text(whole, encoding="utf-8")
+
+
+def test_the_readme_names_only_commands_that_exist():
+    import re
+    text, makefile = (ROOT / "README.md").read_text(encoding="utf-8"), (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"\bmake ([a-z-]+)\b", text)):
+        assert re.search(rf"^{target}:", makefile, re.M), target
