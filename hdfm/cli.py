@@ -17,9 +17,9 @@ def sample_command(args):
     import torch
     from hdfm.evaluate import generate_many
     from hdfm.show import image_grid, save_png
-    from hdfm.train import load_run, write_whole
+    from hdfm.train import load_run, pick_device, write_whole
     if args.count < 1: raise ValueError(f"--count {args.count}: give at least 1")
-    config, model, path, info = load_run(args.run, args.device)
+    config, model, path, info = load_run(args.run, pick_device(args.device))
     labels = torch.arange(args.count) % model.num_classes
     if args.label is not None: labels = torch.full((args.count,), args.label)
     images = generate_many(model, path, labels, args.seed, steps=args.steps or config.sample_steps, solver=args.solver or config.solver,
@@ -45,7 +45,7 @@ def sample(argv):
     parser.add_argument("--solver", help="sampler (the run's)")
     parser.add_argument("--guidance", type=float, help="guidance scale, 1 is none (the run's)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (0)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto (auto)")
     return one_line_errors(sample_command, parser.parse_args(argv))
 
 # %% ../nbs/11_cli.ipynb #11_cli-009

@@ -22,13 +22,17 @@ def _cosines(n):
     return torch.from_numpy(C)
 
 # %% ../nbs/00_core.ipynb #00_core-017
-@torch.compiler.assume_constant_result
-@lru_cache(maxsize=64)
+def _constant(f):
+    "Keep the results of `f`, and let `torch.compile` take them as they are."
+    f = lru_cache(maxsize=64)(f)
+    f._dynamo_marked_constant = True             # what torch.compiler.assume_constant_result sets; importing that costs a second
+    return f
+
+@_constant
 def _dct_matrix(n, dtype, device):
     with torch.inference_mode(False): return _cosines(n).to(dtype).to(device)
 
-@torch.compiler.assume_constant_result
-@lru_cache(maxsize=64)
+@_constant
 def _dct_phase(n, dtype, device, inverse):
     "The rotation and orthonormal scale between the real FFT of reordered samples and the DCT, or its inverse: `[n//2+1]`."
     k = torch.arange(n // 2 + 1, dtype=torch.float64)
@@ -119,8 +123,7 @@ def idct(X:Tensor,  # DCT coefficients, any shape
 # %% ../nbs/00_core.ipynb #00_core-032
 SPECTRA = {"spectral": lambda w: w**2, "finite_difference": lambda w: 4 * torch.sin(w / 2)**2}
 
-@torch.compiler.assume_constant_result
-@lru_cache(maxsize=64)
+@_constant
 def _eigenvalues(shape, spectrum, dtype, device):
     lam = torch.zeros(shape, dtype=torch.float64)
     for axis, n in enumerate(shape):

@@ -8,7 +8,6 @@ __all__ = ['frechet_distance', 'digit_reader', 'classifier_accuracy', 'nearest_d
 
 # %% ../nbs/10_evaluate.ipynb #10_evaluate-003
 import json
-import sys
 from pathlib import Path
 
 import torch
@@ -16,7 +15,7 @@ from tqdm.auto import tqdm
 
 from .data import derived_seed, load_data
 from .sampling import SOLVERS, evaluations, generate
-from .train import Parser, load_run, one_line_errors, write_whole
+from .train import Parser, load_run, one_line_errors, pick_device, write_whole
 
 # %% ../nbs/10_evaluate.ipynb #10_evaluate-007
 def frechet_distance(a, b):
@@ -56,9 +55,9 @@ def generate_many(model, path, labels, seed, batch=600, progress="sample", **sam
     batches = tqdm(labels.split(batch), desc=progress, unit="batch", disable=progress is None)
     return torch.cat([generate(model, path, part.to(model.head.weight.device), generator=generator, **sampling).cpu() for part in batches])
 
-def evaluate_run(run, samples=1800, read_samples=1000, steps=None, solver=None, guidance=None, seed=0, device="cpu"):
+def evaluate_run(run, samples=1800, read_samples=1000, steps=None, solver=None, guidance=None, seed=0, device="auto"):
     "Generated images of a run against the real ones: a dict of numbers, of what real data score, and of the protocol."
-    config, model, path, info = load_run(run, device)
+    config, model, path, info = load_run(run, pick_device(device))
     data = load_data(config.data)
     if samples < read_samples: raise ValueError(f"samples={samples} must be at least read_samples={read_samples}")
     steps, solver = steps or config.sample_steps, solver or config.solver
@@ -96,5 +95,5 @@ def main(argv=None):
     parser.add_argument("--solver", help=f"one of: {', '.join(SOLVERS)} (the run's)")
     parser.add_argument("--guidance", type=float, help="guidance scale, 1 is none (the run's)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (0)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto (auto)")
     return one_line_errors(evaluate_command, parser.parse_args(argv))

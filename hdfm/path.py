@@ -103,11 +103,11 @@ class HeatProbPath:
         gain = 1 + self.coefficient * self.operator.eigenvalues(u)               # û - cΔû, one filter
         return self.operator.pixels(gain * self.operator.modes(u), x_t) - epsilon
 
-    def velocity_to_target(self, v, x_t, t, max_gain=1e4):
-        "The clean image whose velocity at `x_t` is `v`. Ill-posed where w → 0: errors grow by 1/w, capped at `max_gain`."
-        same_shape(v, x_t, "v", "x_t")
+    def velocity_to_target(self, velocity, x_t, t, max_gain=1e4):
+        "The clean image whose velocity at `x_t` is `velocity`. Ill-posed where w → 0: errors grow by 1/w, capped at `max_gain`."
+        same_shape(velocity, x_t, "velocity", "x_t")
         remaining = self.remaining(x_t, t)
-        numerator = self.operator.modes(v, "v") + self.operator.modes(x_t, "x_t") / remaining
+        numerator = self.operator.modes(velocity, "velocity") + self.operator.modes(x_t, "x_t") / remaining
         return self.operator.pixels(numerator / self.weight(x_t, t).clamp(min=1 / max_gain), x_t)
 
     def __repr__(self):

@@ -9,8 +9,6 @@ __all__ = ['SOLVERS', 'time_grid', 'euler', 'heun', 'adaptive_euler', 'adaptive_
 # %% ../nbs/03_sampling.ipynb #03_sampling-003
 import torch
 
-from .core import expand_time
-
 # %% ../nbs/03_sampling.ipynb #03_sampling-007
 def time_grid(steps, start=0.0):
     "`steps` equal steps from `start` to 1: a list of `steps + 1` times."

@@ -7,8 +7,6 @@ __all__ = ['MODELS', 'RMSNorm', 'frequencies', 'grid_positions', 'sincos_embeddi
            'SwiGLU', 'modulate', 'Block', 'time_features', 'JiT', 'build_model']
 
 # %% ../nbs/06_vit.ipynb #06_vit-003
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import nn

@@ -1,7 +1,6 @@
 """Write README.md from nbs/index.ipynb: `python tools/readme.py`. No Quarto needed."""
 import json
 import re
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
