@@ -43,12 +43,14 @@ def main():
             reports[name].append(dict(report, train_seconds=read_metrics(run)[-1]["seconds"]))
     table = [row(name, *([r[k] for r in found] for k in MEASURES)) for name, found in reports.items()]
     real = [r["real"] for r in reports["HDFM, blur strength 1"]]
-    table.append(dict(name="real digits: two halves; the 597 the SVM has not seen; nearest other", pixel_frechet=spread([r["pixel_frechet_of_halves"] for r in real], 2),
+    table.append(dict(name="real digits: two halves; the 597 the SVM has not seen; nearest other",
+                      pixel_frechet=spread([r["pixel_frechet_of_halves"] for r in real], 2),
                       accuracy=f"{100 * real[0]['accuracy']:.1f} %", nearest_rms=f"{real[0]['nearest_rms']:.3f}"))
-    protocol = real and reports["HDFM, blur strength 1"][0]["protocol"]
+    protocol = reports["HDFM, blur strength 1"][0]["protocol"]
     sentence = (f"{PRESETS['digits'].steps} steps of {PRESETS['digits'].batch_size}, `{PRESETS['digits'].model}`, "
                 f"{protocol['evaluations']} evaluations of `{protocol['solver']}`")
-    result = dict(date=str(datetime.date.today()), command="python benchmarks/digits.py", machine=machine(), protocol=sentence, table=table, reports=reports)
+    result = dict(date=str(datetime.date.today()), command="python benchmarks/digits.py", machine=machine(),
+                  protocol=sentence, table=table, reports=reports)
     path = Path(__file__).parent / "results" / f"{result['date']}-digits.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")

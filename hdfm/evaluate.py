@@ -43,7 +43,7 @@ def classifier_accuracy(read, images, labels):
 
 # %% ../nbs/10_evaluate.ipynb #10_evaluate-016
 def nearest_distance(images, real, leave_one_out=False):
-    "Median over `images` of the root-mean-square pixel distance to the nearest of `real` (to the second nearest, if the sets are one)."
+    "Median root-mean-square pixel distance of `images` to the nearest of `real` (to the second nearest, if the sets are one)."
     distances = torch.cdist(images.flatten(1).double(), real.flatten(1).double(), compute_mode="donot_use_mm_for_euclid_dist")
     nearest = distances.kthvalue(2 if leave_one_out else 1, dim=1).values
     return (nearest / images[0].numel()**0.5).median().item()
@@ -53,7 +53,8 @@ def generate_many(model, path, labels, seed, batch=600, progress="sample", **sam
     "`generate` for many labels, in batches, from one seed; images on the CPU."
     generator = torch.Generator().manual_seed(derived_seed(seed, 0, 5))
     batches = tqdm(labels.split(batch), desc=progress, unit="batch", disable=progress is None)
-    return torch.cat([generate(model, path, part.to(model.head.weight.device), generator=generator, **sampling).cpu() for part in batches])
+    device = model.head.weight.device
+    return torch.cat([generate(model, path, part.to(device), generator=generator, **sampling).cpu() for part in batches])
 
 def evaluate_run(run, samples=1800, read_samples=1000, steps=None, solver=None, guidance=None, seed=0, device="auto"):
     "Generated images of a run against the real ones: a dict of numbers, of what real data score, and of the protocol."
@@ -76,12 +77,14 @@ def evaluate_run(run, samples=1800, read_samples=1000, steps=None, solver=None, 
     report = {k: {n: round(x, 4) for n, x in v.items()} if isinstance(v, dict) else round(v, 4) for k, v in report.items()}
     protocol = dict(data=config.data, real_images=len(data), samples=samples, accuracy_samples=read_samples, labels="balanced",
                     solver=solver, steps=steps, evaluations=evaluations(solver, steps), guidance=guidance, seed=seed)
-    trained = dict(blur_strength=config.blur_strength, train_steps=info["step"], train_seed=config.seed, weights_sha256=info["sha256"])
-    return dict(report, protocol=protocol, model=dict(name=config.model, parameters=sum(p.numel() for p in model.parameters()), **trained))
+    network = dict(name=config.model, parameters=sum(p.numel() for p in model.parameters()), blur_strength=config.blur_strength,
+                   train_steps=info["step"], train_seed=config.seed, weights_sha256=info["sha256"])
+    return dict(report, protocol=protocol, model=network)
 
 # %% ../nbs/10_evaluate.ipynb #10_evaluate-023
 def evaluate_command(args):
-    report = evaluate_run(args.run, args.samples, min(args.samples, 1000), args.steps, args.solver, args.guidance, args.seed, args.device)
+    report = evaluate_run(args.run, args.samples, min(args.samples, 1000), args.steps, args.solver, args.guidance,
+                          args.seed, args.device)
     text = json.dumps(report, indent=2)
     write_whole(Path(args.run) / "evaluation.json", text.encode())
     print(text)

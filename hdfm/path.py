@@ -112,8 +112,8 @@ class HeatProbPath:
 
     def __repr__(self):
         o = self.operator
-        return (f"HeatProbPath({o.shape}, blur_strength={o.blur_strength:g}, noise_scale={self.noise_scale:g}, spectrum={o.spectrum!r}, "
-                f"t_eps={self.t_eps:g}, laplacian_coefficient={self.coefficient:g})")
+        return (f"HeatProbPath({o.shape}, blur_strength={o.blur_strength:g}, noise_scale={self.noise_scale:g}, "
+                f"spectrum={o.spectrum!r}, t_eps={self.t_eps:g}, laplacian_coefficient={self.coefficient:g})")
 
 # %% ../nbs/01_path.ipynb #01_path-024
 def velocity_loss(path,  # a `HeatProbPath`

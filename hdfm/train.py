@@ -77,12 +77,15 @@ class TrainConfig:
         for name in ("steps", "batch_size", "sample_steps", "sample_every", "save_every", "log_every"):
             if getattr(self, name) < 1: raise ValueError(f"{name}={getattr(self, name)}: give a whole number of at least 1")
         for name, low, high in (("label_drop", 0, 1), ("ema", 0, 1), ("beta1", 0, 1), ("beta2", 0, 1)):
-            if not low <= getattr(self, name) < high: raise ValueError(f"{name}={getattr(self, name)}: give a number from {low} to below {high}")
+            if not low <= getattr(self, name) < high:
+                raise ValueError(f"{name}={getattr(self, name)}: give a number from {low} to below {high}")
         for name in ("lr", "time_std"):
             if not 0 < getattr(self, name) < math.inf: raise ValueError(f"{name}={getattr(self, name)}: give a number above 0")
-        if self.seed < 0 or self.warmup < 0 or self.weight_decay < 0: raise ValueError("seed, warmup and weight_decay must be at least 0")
-        if self.schedule not in ("cosine", "constant"): raise ValueError(f"unknown schedule {self.schedule!r}; choose cosine or constant")
-        if self.solver not in SOLVERS: raise ValueError(f"unknown solver {self.solver!r}; choose one of {', '.join(SOLVERS)}")
+        for name in ("seed", "warmup", "weight_decay"):
+            if getattr(self, name) < 0: raise ValueError(f"{name}={getattr(self, name)}: give a number of at least 0")
+        for name, known in (("schedule", ("cosine", "constant")), ("solver", SOLVERS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"unknown {name} {getattr(self, name)!r}; choose one of {', '.join(known)}")
 
 # %% ../nbs/09_train.ipynb #09_train-010
 PRESETS = {
@@ -153,16 +156,20 @@ def load_tensors(path, kind):
             info = json.loads((file.metadata() or {}).get("hdfm", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is truncated or not a safetensors file ({error}); restore a copy, or delete it and train again") from None
+        raise CheckpointError(f"{path} is truncated or not a safetensors file ({error}); "
+                              "restore a copy, or delete it and train again") from None
     if info.get("kind") != kind:
-        raise CheckpointError(f"{path} is not an hdfm {kind} ({info.get('kind', 'it is from elsewhere')}); name a file written by hdfm train")
+        raise CheckpointError(f"{path} is not an hdfm {kind} ({info.get('kind', 'it is from elsewhere')}); "
+                              "name a file written by hdfm train")
     if tensors_digest(tensors) != info["sha256"]:
-        raise CheckpointError(f"{path} is damaged: its SHA-256 does not match its contents; restore a copy, or delete it and train again")
+        raise CheckpointError(f"{path} is damaged: its SHA-256 does not match its contents; "
+                              "restore a copy, or delete it and train again")
     return tensors, info
 
 # %% ../nbs/09_train.ipynb #09_train-020
 def make_optimizer(config, model):
-    return torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(config.beta1, config.beta2), weight_decay=config.weight_decay)
+    betas = (config.beta1, config.beta2)
+    return torch.optim.AdamW(model.parameters(), lr=config.lr, betas=betas, weight_decay=config.weight_decay)
 
 def make_ema(config, model):
     "Averaged weights, kept in float32: in bfloat16 an average with such a decay would stop moving."
@@ -170,8 +177,9 @@ def make_ema(config, model):
 
 def state_tensors(model, ema, optimizer):
     "Everything a run needs to continue, as one flat dict of tensors."
-    moments = {f"optimizer/{i}/{key}": value for i, state in optimizer.state_dict()["state"].items() for key, value in state.items()}
-    return {**{f"model/{k}": v for k, v in model.state_dict().items()}, **{f"ema/{k}": v for k, v in ema.state_dict().items()}, **moments}
+    weights = {f"{part}/{k}": v for part, net in (("model", model), ("ema", ema)) for k, v in net.state_dict().items()}
+    moments = optimizer.state_dict()["state"]
+    return weights | {f"optimizer/{i}/{k}": v for i, moment in moments.items() for k, v in moment.items()}
 
 def restore_state(tensors, model, ema, optimizer):
     "The inverse of `state_tensors`, in place."
@@ -199,16 +207,20 @@ def read_config(run):
         stored = json.loads(file.read_text())
         return stored["preset"], TrainConfig(**stored["config"])
     except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise RunError(f"{file} is not a configuration of this version of hdfm ({error}); train again into another folder") from None
+        raise RunError(f"{file} is not a configuration of this version of hdfm ({error}); "
+                       "train again into another folder") from None
 
 def open_run(out, preset, config, resume):
     "Make the run folder, or check that it holds this very run and may be continued."
     out = Path(out)
     if (out / "config.json").exists():
-        if not resume: raise RunError(f"{out} already holds a run; continue it with --resume auto, or choose another folder with --out")
+        if not resume:
+            raise RunError(f"{out} already holds a run; continue it with --resume auto, or choose another folder with --out")
         stored = asdict(read_config(out)[1])
         changed = [f"{k} {stored[k]} there, {v} here" for k, v in asdict(config).items() if stored[k] != v]
-        if changed: raise RunError(f"{out} holds another run ({'; '.join(changed)}); choose another folder with --out, or the same options")
+        if changed:
+            raise RunError(f"{out} holds another run ({'; '.join(changed)}); "
+                           "choose another folder with --out, or the same options")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} exists and is not a run folder; choose a new or empty folder with --out")
     out.mkdir(parents=True, exist_ok=True)
@@ -244,7 +256,8 @@ def load_run(run, device="cpu"):
     model, path = build(config, *info["sizes"])
     try: model.load_state_dict(weights)
     except RuntimeError as error:
-        raise CheckpointError(f"{run}/model.safetensors does not fit the run's config.json ({str(error).splitlines()[1].strip()}); "
+        reason = str(error).splitlines()[1].strip()
+        raise CheckpointError(f"{run}/model.safetensors does not fit its config.json ({reason}); "
                               "do not mix files of two runs") from None
     return config, model.to(device).eval(), path, dict(info, preset=preset)
 
@@ -253,7 +266,8 @@ def sample_grid(config, model, path, device, rows=8):
     "Images from fixed noise, one column a class: uint8 `[H, W, C]`."
     labels = torch.arange(model.num_classes, device=device).repeat(rows)
     generator = torch.Generator().manual_seed(derived_seed(config.seed, 0, 4))
-    images = generate(model, path, labels, steps=config.sample_steps, solver=config.solver, guidance_scale=config.guidance, generator=generator)
+    images = generate(model, path, labels, steps=config.sample_steps, solver=config.solver,
+                      guidance_scale=config.guidance, generator=generator)
     return image_grid(images, columns=model.num_classes, scale=max(1, 32 // images.shape[-1]))
 
 def report_figure(run, config, grid):
@@ -266,7 +280,8 @@ def report_figure(run, config, grid):
         axes[0].set(xticks=[], yticks=[], title=f"{config.data}: samples, one column a class")
         axes[0].spines[:].set_visible(False)
         axes[1].plot([row["step"] for row in rows], [row["loss"] for row in rows])
-        axes[1].set(xlabel="step", ylabel="velocity loss", yscale="log", title=f"{config.model}, blur strength {config.blur_strength:g}, seed {config.seed}")
+        title = f"{config.model}, blur strength {config.blur_strength:g}, seed {config.seed}"
+        axes[1].set(xlabel="step", ylabel="velocity loss", yscale="log", title=title)
         partial = Path(run) / ".report.png.partial"
         fig.savefig(partial, format="png", dpi=120)
         plt.close(fig)
@@ -278,10 +293,12 @@ def train_step(config, model, path, data, optimizer, ema, step, device):
     i = batch_indices(step, config.batch_size, len(data), config.seed)
     seed = derived_seed(config.seed, step, 2)
     torch.manual_seed(seed)                                        # for dropout
-    loss = training_loss(model, path, data.images[i].to(device), data.labels[i].to(device), label_drop=config.label_drop,
-                         time_mean=config.time_mean, time_std=config.time_std, generator=torch.Generator(device).manual_seed(seed))
+    loss = training_loss(model, path, data.images[i].to(device), data.labels[i].to(device),
+                         label_drop=config.label_drop, time_mean=config.time_mean, time_std=config.time_std,
+                         generator=torch.Generator(device).manual_seed(seed))
     if not loss.isfinite():
-        raise RunError(f"the loss is {loss.item()} at step {step + 1}; the weights were not changed. Lower lr ({config.lr:g}), then --resume auto from the last checkpoint")
+        raise RunError(f"the loss is {loss.item()} at step {step + 1}; the weights were left as they were. "
+                       f"Train again with an lr below {config.lr:g}, into another folder with --out")
     for group in optimizer.param_groups: group["lr"] = learning_rate(config, step)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -304,7 +321,8 @@ def fit(config, out, preset="custom", resume=False, device="auto", data=None):
         restore_state(tensors, model, ema, optimizer)
         done = info["step"]
     before, began, recent = rewind_metrics(out, done), time.perf_counter(), []
-    bar = tqdm(range(done, config.steps), initial=done, total=config.steps, desc=f"train {out.name}", unit="step", disable=done == config.steps)
+    bar = tqdm(range(done, config.steps), initial=done, total=config.steps, desc=f"train {out.name}", unit="step",
+               disable=done == config.steps)
     with torch.random.fork_rng(), open(out / "metrics.jsonl", "a") as log:
         for step in bar:
             recent.append(train_step(config, model, path, data, optimizer, ema, step, device))
@@ -331,7 +349,8 @@ def add_config_options(parser):
     hints = get_type_hints(TrainConfig)
     for f in fields(TrainConfig):
         kind = next(iter(get_args(hints[f.name])), hints[f.name])  # float of `float | None`
-        parser.add_argument(f"--{f.name.replace('_', '-')}", type=kind, default=argparse.SUPPRESS, metavar=kind.__name__.upper(), help=f"{f.metadata['help']} ({f.default})".replace("%", "%%"))
+        parser.add_argument(f"--{f.name.replace('_', '-')}", type=kind, metavar=kind.__name__.upper(),
+                            default=argparse.SUPPRESS, help=f"{f.metadata['help']} ({f.default})".replace("%", "%%"))
 
 def one_line_errors(command, *args):
     "Run `command(*args)`; print what was wrong as one line, and return the exit status."
@@ -361,7 +380,7 @@ def train_command(args):
     if args.print_config: return print(json.dumps(asdict(config), indent=2))
     if args.dry_run: return dry_run(config, args.preset, args.device)
     out = fit(config, args.out or f"runs/{args.preset}", args.preset, resume=args.resume == "auto", device=args.device)
-    print(f"{out}: {config.steps} steps done. Weights: {out}/model.safetensors   figure: {out}/report.png   next: hdfm sample {out}")
+    print(f"{out}: {config.steps} steps done. Weights: {out}/model.safetensors   figure: {out}/report.png")
 
 # %% ../nbs/09_train.ipynb #09_train-041
 def main(argv=None):
@@ -369,7 +388,8 @@ def main(argv=None):
     parser = Parser(prog="hdfm train", description="Train a generator as a preset says; options change the preset.")
     parser.add_argument("preset", help=f"one of: {', '.join(PRESETS)}")
     parser.add_argument("--out", metavar="RUN", help="run folder (runs/PRESET)")
-    parser.add_argument("--resume", choices=["auto", "never"], default="never", help="auto: continue the run in the folder, or begin it (never)")
+    parser.add_argument("--resume", choices=["auto", "never"], default="never",
+                        help="auto: continue the run in the folder, or begin it (never)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, or auto (auto)")
     parser.add_argument("--dry-run", action="store_true", help="two steps of everything, in a temporary folder")
     parser.add_argument("--print-config", action="store_true", help="print the configuration as JSON and stop")

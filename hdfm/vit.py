@@ -116,9 +116,11 @@ class JiT(nn.Module):
             raise ValueError(f"patch_size={patch_size} does not divide image_size={image_size}; choose a divisor")
         if width % heads or width // heads % 4:
             raise ValueError(f"width={width} must be heads={heads} times a multiple of 4")
-        self.grid, self.patch_size, self.channels, self.num_classes = image_size // patch_size, patch_size, channels, num_classes
+        self.grid, self.patch_size = image_size // patch_size, patch_size
+        self.channels, self.num_classes = channels, num_classes
         self.context_start, self.context_tokens = context_start, context_tokens
-        self.patches = nn.Sequential(nn.Conv2d(channels, bottleneck, patch_size, patch_size, bias=False), nn.Conv2d(bottleneck, width, 1))
+        self.patches = nn.Sequential(nn.Conv2d(channels, bottleneck, patch_size, patch_size, bias=False),
+                                     nn.Conv2d(bottleneck, width, 1))
         self.time = nn.Sequential(nn.Linear(256, width), nn.SiLU(), nn.Linear(width, width))
         self.label = nn.Embedding(num_classes + 1, width)
         self.context = nn.Parameter(torch.empty(context_tokens, width))

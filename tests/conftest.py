@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY = ["--steps", "12", "--batch-size", "16", "--warmup", "2", "--save-every", "2", "--sample-every", "6", "--log-every", "1", "--sample-steps", "2"]
+TINY = "--steps 12 --batch-size 16 --warmup 2 --save-every 2 --sample-every 6 --log-every 1 --sample-steps 2".split()
 
 sys.path.insert(0, str(ROOT / "tools"))
 os.environ["OMP_NUM_THREADS"] = "1"  # for the processes the tests start: several at once on few cores

@@ -16,8 +16,11 @@ BIN = Path(sys.executable).parent
 
 
 def copy_checkout(target):
-    """Copy what git tracks, or would track, to `target`."""
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    """Copy what git tracks, or would track, to `target`; outside git, all but what is made here."""
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        shutil.copytree(ROOT, target, symlinks=True, ignore=shutil.ignore_patterns(".venv", "runs", "_proc", "_docs", "*.egg-info"))
+        return
     for name in filter(None, listed.stdout.split("\0")):
         source, copy = ROOT / name, target / name
         if source.exists() or source.is_symlink():
@@ -40,7 +43,8 @@ def main():
         for step in ("nbdev_clean", "nbdev_export"):
             subprocess.run([BIN / step], cwd=target, check=True, stdout=subprocess.DEVNULL)
         problems += [f"{n} has uncleaned metadata or outputs: run make export" for n in differing("nbs/*.ipynb", target)]
-        problems += [f"{n} is not what the notebooks export: change the notebook, then run make export" for n in differing("hdfm/*.py", target)]
+        problems += [f"{n} is not what the notebooks export: change the notebook, then run make export"
+                     for n in differing("hdfm/*.py", target)]
     if (ROOT / "README.md").read_text(encoding="utf-8") != readme(ROOT):
         problems.append("README.md is not what nbs/index.ipynb says: change the notebook, then run make export")
     for path in sorted((ROOT / "nbs").glob("*.ipynb")):
