@@ -23,14 +23,14 @@ def _cosines(n):
 
 # %% ../nbs/00_core.ipynb #00_core-017
 def _constant(f):
-    "Keep the results of `f`, and let `torch.compile` take them as they are."
-    f = lru_cache(maxsize=64)(f)
+    "Keep the results of `f`, usable in training even if first made in inference, and let `torch.compile` take them as they are."
+    f = lru_cache(maxsize=64)(torch.inference_mode(False)(f))
     f._dynamo_marked_constant = True             # what torch.compiler.assume_constant_result sets; importing that costs a second
     return f
 
 @_constant
 def _dct_matrix(n, dtype, device):
-    with torch.inference_mode(False): return _cosines(n).to(dtype).to(device)
+    return _cosines(n).to(dtype).to(device)
 
 @_constant
 def _dct_phase(n, dtype, device, inverse):
@@ -38,7 +38,7 @@ def _dct_phase(n, dtype, device, inverse):
     k = torch.arange(n // 2 + 1, dtype=torch.float64)
     phase = torch.polar(torch.full_like(k, math.sqrt(2 / n)), -math.pi * k / (2 * n))
     phase[0] = math.sqrt(1 / n)
-    with torch.inference_mode(False): return (1 / phase if inverse else phase).to(dtype.to_complex()).to(device)
+    return (1 / phase if inverse else phase).to(dtype.to_complex()).to(device)
 
 # %% ../nbs/00_core.ipynb #00_core-018
 def _dct_by_fft(x):
@@ -129,7 +129,7 @@ def _eigenvalues(shape, spectrum, dtype, device):
     for axis, n in enumerate(shape):
         w = math.pi * torch.arange(n, dtype=torch.float64) / n
         lam = lam + SPECTRA[spectrum](w).reshape([-1 if i == axis else 1 for i in range(len(shape))])
-    with torch.inference_mode(False): return lam.to(dtype).to(device)
+    return lam.to(dtype).to(device)
 
 # %% ../nbs/00_core.ipynb #00_core-033
 def check_grid(shape, spectrum):
