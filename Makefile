@@ -5,10 +5,10 @@ RUN      ?= runs/digits
 BIN      := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check notebooks-test pytest notebooks export readme benchmark benchmark-digits docs lab clean
+.PHONY: help demo test check notebooks-test pytest notebooks export readme benchmark docs lab clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -54,8 +54,8 @@ export: .venv/.dev  ## write hdfm/*.py and README.md from the notebooks
 benchmark: .venv/.dev  ## time the heat operator against scipy and against the plain way
 	$(BIN)/python benchmarks/heat_operator.py
 
-benchmark-digits: .venv/.run  ## the README's table of digits: three seeds, with and without blur (half an hour)
-	$(BIN)/python benchmarks/digits.py
+benchmark-%: .venv/.dev  ## another experiment of benchmarks/: benchmark-digits, -toy, -digits-sampling (half an hour to an hour)
+	$(BIN)/python benchmarks/$(subst -,_,$*).py
 
 docs: .venv/.dev  ## build the site into _docs (needs Quarto)
 	PATH="$(CURDIR)/$(BIN):$$PATH" nbdev_proc_nbs

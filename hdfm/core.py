@@ -7,7 +7,7 @@ __all__ = ['SPECTRA', 'check_floating', 'dct', 'idct', 'check_grid', 'laplacian_
 
 # %% ../nbs/00_core.ipynb #00_core-003
 import math
-from functools import lru_cache
+from functools import lru_cache, wraps
 
 import numpy as np
 import torch
@@ -24,9 +24,11 @@ def _cosines(n):
 # %% ../nbs/00_core.ipynb #00_core-017
 def _constant(f):
     "Keep the results of `f`, usable in training even if first made in inference, and let `torch.compile` take them as they are."
-    f = lru_cache(maxsize=64)(torch.inference_mode(False)(f))
-    f._dynamo_marked_constant = True             # what torch.compiler.assume_constant_result sets; importing that costs a second
-    return f
+    cached = lru_cache(maxsize=64)(torch.inference_mode(False)(f))
+    @wraps(f)
+    def constant(*args): return cached(*args)    # a plain function: the compiler warns of a cache that it can see
+    constant._dynamo_marked_constant = True      # as torch.compiler.assume_constant_result does; importing that costs a second
+    return constant
 
 @_constant
 def _dct_matrix(n, dtype, device):
@@ -158,7 +160,8 @@ def expand_time(t, x):
         raise ValueError(f"t of shape {tuple(t.shape)} does not fit x of shape {tuple(x.shape)}: "
                          "give one number, or one per sample of the batch")
     if not torch.compiler.is_compiling() and not bool(((t >= 0) & (t <= 1)).all()):
-        raise ValueError(f"t must lie in [0, 1] (0 is noise, 1 is data), got values from {t.min():.4g} to {t.max():.4g}")
+        raise ValueError(
+            f"t must lie in [0, 1] (0 is noise, 1 is data), got values from {t.min():.4g} to {t.max():.4g}")
     return t if t.ndim == 0 else t.reshape(-1, *[1] * (x.ndim - 1))
 
 # %% ../nbs/00_core.ipynb #00_core-040
@@ -195,11 +198,11 @@ class HeatOperator(nn.Module):
 
     def forward(self, x, t):
         "u_t, same shape, dtype and device as `x` `[B, ..., *shape]`; `t` in [0,1], a number or `[B]`."
-        return self.pixels(self.decay(x, t) * self.modes(x), x)
+        return self.pixels(self.modes(x) * self.decay(x, t), x)   # modes first: it checks x
 
     def with_laplacian(self, x, t):
         "(u_t, Δu_t) for the price of three transforms; Δ in pixel⁻². Paper (17), (18)."
-        U = self.decay(x, t) * self.modes(x)
+        U = self.modes(x) * self.decay(x, t)
         return self.pixels(U, x), self.pixels(-self.eigenvalues(x) * U, x)
 
     def extra_repr(self): return f"{self.shape}, blur_strength={self.blur_strength:g}, spectrum={self.spectrum!r}"

@@ -12,7 +12,8 @@ import torch
 # %% ../nbs/03_sampling.ipynb #03_sampling-007
 def time_grid(steps, start=0.0):
     "`steps` equal steps from `start` to 1: a list of `steps + 1` times."
-    if not (isinstance(steps, int) and steps >= 1): raise ValueError(f"steps={steps}: give a whole number of at least 1")
+    if not (isinstance(steps, int) and steps >= 1):
+        raise ValueError(f"steps={steps}: give a whole number of at least 1")
     if not 0 <= start < 1: raise ValueError(f"start={start}: give a time in [0, 1)")
     return torch.linspace(start, 1, steps + 1, dtype=torch.float64).tolist()
 
@@ -89,7 +90,7 @@ def evaluations(solver, steps):
     "How often a solver of `SOLVERS` calls `predict` in `steps` steps up to t=1."
     return {"heun": 2 * steps - 1, "adaptive_euler": 2 * steps, "adaptive_heun": 2 * steps}.get(solver, steps)
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-031
+# %% ../nbs/03_sampling.ipynb #03_sampling-036
 def guided(model, labels, scale=1.0, interval=(0.1, 1.0)):
     "`predict(z, t)` for a solver: `model` with `labels`, guided by `scale` α for t strictly inside `interval`. Paper (23)."
     null = torch.full_like(labels, model.num_classes)
@@ -101,7 +102,7 @@ def guided(model, labels, scale=1.0, interval=(0.1, 1.0)):
         return unconditional + scale * (conditional - unconditional)
     return predict
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-032
+# %% ../nbs/03_sampling.ipynb #03_sampling-037
 @torch.no_grad()
 def generate(model, # a network `model(z, t, labels)` → x̂ with `num_classes` and `channels`
              path, # the `HeatProbPath` it was trained on
@@ -119,6 +120,7 @@ def generate(model, # a network `model(z, t, labels)` → x̂ with `num_classes`
     training = model.training
     try:
         model.eval()
-        return SOLVERS[solver](guided(model, labels, guidance_scale, guidance_interval), path, z, time_grid(steps)).clamp(-1, 1)
+        return SOLVERS[solver](guided(model, labels, guidance_scale, guidance_interval), path, z,
+                               time_grid(steps)).clamp(-1, 1)
     finally:
         model.train(training)

@@ -9,6 +9,7 @@ import nbformat
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[1]
+WIDGET = "application/vnd.jupyter.widget-view+json"  # dead without its kernel; the notebook shows a picture beside it
 SKIPPED = re.compile(r"^#\|\s*(slow|cuda)\b", re.M)  # kept with the outputs they have
 
 
@@ -24,7 +25,7 @@ def execute(path):
         cell.source, cell.outputs = source, output
     for cell in nb.cells:
         if cell.cell_type == "code":  # progress bars are for the person who watches, not for the page
-            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" and WIDGET not in o.get("data", {})]
     nbformat.write(nb, path)
 
 

@@ -1,0 +1,63 @@
+"""For every exercise of the notebooks an answer that someone might give, and that must not pass."""
+WRONG = {
+    "E.1": "halvings = 2",
+    "0.1": "t_of_three_pixels = math.exp(-9)  # forgot that the variance is 2τ",
+    "0.2": "t_at_double_strength = 0.25 ** 2  # squared instead of rooted",
+    "0.3": """
+def ring_heat(x, tau):  # the row's eigenvalues on the ring's modes
+    n = len(x)
+    lam = 4 * torch.sin(math.pi * torch.fft.rfftfreq(n, 1 / n).double() / (2 * n)) ** 2
+    return torch.fft.irfft(torch.exp(-lam * tau) * torch.fft.rfft(x), n)
+""",
+    "1.1": "weight_ratio = 1.5  # the correction without the blur",
+    "1.2": """
+def fast_fading_velocity(path, e, x, t):  # the library's noise term
+    u, lap = path.operator.with_laplacian(x, t)
+    return u - path.blur_strength * lap - e
+""",
+    "1.3": """
+def released_bias(lam, X, t):  # blur at full strength
+    return 0.5 * lam * t ** lam * X
+""",
+    "2.1": "guess = 2.0  # z / t",
+    "2.2": """
+def score(path, x_hat, z, t):  # no noise scale
+    return (t * path.operator(x_hat, t) - z) / (1 - t) ** 2
+""",
+    "2.3": "divergence = -1 / (1 - 0.75)  # one direction only",
+    "3.1": "factor = 4",
+    "3.2": """
+def ddim_step(path, x_hat, z, t, t_next):  # the blur left out
+    e = (z - t * x_hat) / (1 - t)
+    return t_next * x_hat + (1 - t_next) * e
+""",
+    "3.3": "noise_left = 0.2 * 2  # what enters, not what is left",
+    "4.1": "lost_share = 100 / 400  # the share that is kept",
+    "4.2": "off_plane = 0.05 / math.e  # of one coordinate",
+    "4.3": """
+def noise_of(path, x_hat, z, t):  # without the blur
+    return (z - t * x_hat) / (1 - t)
+""",
+    "5.1": "start = 9  # all modes over the low ones",
+    "5.2": "turning_time = 0.5 ** 0.25  # forgot the factor 1 + λ",
+    "5.3": """
+def own_clock(t, lam, r=1.0):  # does not add up to one with its partner
+    return t ** (1 + r * lam) + 0 * lam
+""",
+    "6.1": "t_lost = 6e-8 * (2 * math.pi ** 2)",
+    "6.2": "magnification = 0.5 / 0.02",
+    "6.3": """
+def velocity_bound(path, L, t):  # forgets the part that depends on z directly
+    return path.weight(torch.zeros(1, *path.operator.shape, dtype=torch.float64), t).max().item() * L
+""",
+    "7.1": """
+def rms_norm(x, weight, eps=1e-6):  # LayerNorm
+    x = x - x.mean(-1, keepdim=True)
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * weight
+""",
+    "8.1": "loss_of_zero = 4  # the weight, not squared",
+    "9.1": "epoch = 1000 // 128",
+    "10.1": "half_life = 0.5 / 0.002  # as if it fell in a straight line",
+    "11.1": "distance = 1 + (9 - 1) ** 2  # variances",
+    "12.1": "network_evaluations = 20",
+}
