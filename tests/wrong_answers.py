@@ -60,4 +60,5 @@ def rms_norm(x, weight, eps=1e-6):  # LayerNorm
     "10.1": "half_life = 0.5 / 0.002  # as if it fell in a straight line",
     "11.1": "distance = 1 + (9 - 1) ** 2  # variances",
     "12.1": "network_evaluations = 20",
+    "16.1": "per_cent_worse = 100 * (9.40 - 7.73) / 7.73  # against the other table, not the baseline",
 }
