@@ -73,8 +73,10 @@ def test_a_broken_assertion_in_a_notebook_fails(copy):
     path.write_text(whole, encoding="utf-8")
 
 
-def test_the_readme_names_only_commands_that_exist():
+def test_pages_name_only_commands_that_exist():
     import re
-    text, makefile = (ROOT / "README.md").read_text(encoding="utf-8"), (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"\bmake ([a-z-]+)\b", text)):
-        assert re.search(rf"^{target}:", makefile, re.M), target
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    scripts = {"benchmark-" + p.stem.replace("_", "-") for p in (ROOT / "benchmarks").glob("*.py")}     # make benchmark-%
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "nbs").glob("*.ipynb")]:
+        for target in set(re.findall(r"`make ([a-z-]+)\b", page.read_text(encoding="utf-8"))):
+            assert target in scripts or re.search(rf"^{target}:", makefile, re.M), f"{page.name}: make {target}"
