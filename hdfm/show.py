@@ -71,6 +71,9 @@ def flipbook(fig,    # a Plotly figure showing the first position
     "Show `fig` with a slider over `frames` and a play button; it also moves on a static page."
     import plotly.graph_objects as go
     from IPython.display import display
+    for position, traces in frames.items():
+        if len(traces) != len(fig.data):
+            raise ValueError(f"position {position} has {len(traces)} traces, the figure {len(fig.data)}; give each position all of them")
     now = dict(mode="immediate", frame=dict(duration=0, redraw=True), transition=dict(duration=0))
     labels = {position: f"{position:g}" for position in frames}
     fig.frames = [go.Frame(data=traces, name=labels[position]) for position, traces in frames.items()]
