@@ -19,7 +19,7 @@ def straightness(trajectory, # `[T, n, ...]`: T points in time of n particles
     points = trajectory.flatten(2) if trajectory.ndim > 2 else trajectory[..., None]
     return (points[1:] - points[:-1]).norm(dim=2).sum(0) / (points[-1] - points[0]).norm(dim=1)
 
-# %% ../nbs/05_spectra.ipynb #05_spectra-024
+# %% ../nbs/05_spectra.ipynb #05_spectra-026
 def frequency_bands(shape, cut=0.25):
     "Boolean mask of `shape` `(H, W)`, True for low frequencies: modes below the fraction `cut` of each axis."
     if not 0 < cut < 1: raise ValueError(f"cut={cut}: give a fraction between 0 and 1")
@@ -34,7 +34,7 @@ def frequency_ratio(x, # images `[..., H, W]`
     low = frequency_bands(energy.shape, cut).to(x.device)
     return energy[~low].sum() / energy[low].sum()
 
-# %% ../nbs/05_spectra.ipynb #05_spectra-027
+# %% ../nbs/05_spectra.ipynb #05_spectra-029
 def expected_ratio(S,        # power spectrum E|X|² of the data, of the path's shape `(H, W)`
                    path,     # a `HeatProbPath`
                    times,    # `[T]` in [0, 1]
