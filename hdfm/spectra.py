@@ -30,7 +30,7 @@ def frequency_ratio(x, # images `[..., H, W]`
                     cut=0.25):
     "E_high / E_low over all images of `x` together. Paper, section 4.3; the cut is our reading of its figure."
     check_floating(x)
-    energy = dct(x).square().flatten(0, -3).mean(0)
+    energy = dct(x).square().reshape(-1, *x.shape[-2:]).mean(0)
     low = frequency_bands(energy.shape, cut).to(x.device)
     return energy[~low].sum() / energy[low].sum()
 
@@ -44,7 +44,7 @@ def expected_ratio(S,        # power spectrum E|X|² of the data, of the path's 
     "The exact frequency ratio of the states of a path: it needs the data's power spectrum and nothing else."
     if tuple(S.shape) != path.operator.shape:
         raise ValueError(f"S has shape {tuple(S.shape)}, the path {path.operator.shape}; they must be equal")
-    t, low = times.to(S)[:, None, None], frequency_bands(S.shape, cut)
+    t, low = times.to(S)[:, None, None], frequency_bands(S.shape, cut).to(S.device)
     energy = path.operator.decay(S.expand(len(times), *S.shape), times)**2 * S
     if not blur_only: energy = t**2 * energy + ((1 - t) * path.noise_scale)**2
     return energy[:, ~low].sum(1) / energy[:, low].sum(1)

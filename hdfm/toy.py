@@ -60,6 +60,8 @@ PREDICTIONS = {                                  # network output o at (z, t) ->
 def train_spiral(D, prediction="x", steps=4000, batch_size=256, lr=2e-3, width=256, off_manifold=0.0, blur_strength=1.0,
                  seed=0):
     "Train a `SpiralMLP` on the buried spiral; returns (velocity(z, t), path, P, mean loss of the last tenth)."
+    if prediction not in PREDICTIONS:
+        raise ValueError(f"unknown prediction {prediction!r}; choose one of {', '.join(PREDICTIONS)}")
     g = torch.Generator().manual_seed(seed)
     path, P, convert = HeatProbPath(D, blur_strength), bury(D, g), PREDICTIONS[prediction]
     with torch.random.fork_rng(devices=[]):
