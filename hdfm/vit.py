@@ -10,6 +10,9 @@ __all__ = ['MODELS', 'RMSNorm', 'frequencies', 'grid_positions', 'sincos_embeddi
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from .path import PREDICTIONS
 
 # %% ../nbs/07_vit.ipynb #07_vit-007
 class RMSNorm(nn.Module):
@@ -104,21 +107,25 @@ class JiT(nn.Module):
     "A plain ViT from noisy pixels to the clean image: `model(z, t, labels)` has the shape of `z`. Label `num_classes` means no class."
     def __init__(self, image_size, # in pixels, square
                  patch_size, # must divide image_size
-                 channels=3, num_classes=1000,
+                 channels=3,
+                 num_classes=1000, # 0 makes it unconditional
                  depth=12, width=768, heads=12,
                  bottleneck=128, # width of the patch embedding's waist
                  context_start=4, # the block at which the context tokens join
                  context_tokens=32,
                  dropout=0.0, # in the middle half of the blocks
+                 prediction="x", # what the output means, one of `PREDICTIONS`; samplers and the objective ask
                 ):
         super().__init__()
-        if image_size % patch_size:
+        if prediction not in PREDICTIONS:
+            raise ValueError(f"unknown prediction {prediction!r}; choose one of {', '.join(PREDICTIONS)}")
+        if patch_size < 1 or image_size < 1 or image_size % patch_size:
             raise ValueError(f"patch_size={patch_size} does not divide image_size={image_size}; choose a divisor")
         if width % heads or width // heads % 4:
             raise ValueError(f"width={width} must be heads={heads} times a multiple of 4")
         self.grid, self.patch_size = image_size // patch_size, patch_size
-        self.channels, self.num_classes = channels, num_classes
-        self.context_start, self.context_tokens = context_start, context_tokens
+        self.channels, self.num_classes, self.prediction = channels, num_classes, prediction
+        self.context_start, self.checkpointing = context_start, False
         self.patches = nn.Sequential(nn.Conv2d(channels, bottleneck, patch_size, patch_size, bias=False),
                                      nn.Conv2d(bottleneck, width, 1))
         self.time = nn.Sequential(nn.Linear(256, width), nn.SiLU(), nn.Linear(width, width))
@@ -145,22 +152,40 @@ class JiT(nn.Module):
         for module in (*self.blocks, self): nn.init.zeros_(module.modulation[1].weight)
         nn.init.zeros_(self.head.weight)
 
-    def forward(self, z, t, labels):
+    def forward(self, z, t, labels=None, features=()):
+        "The prediction; with `features`, a tuple of block numbers from 1, also the patch tokens `[B, grid², width]` those blocks put out."
         B, C, H, W = z.shape
         if (C, H, W) != (self.channels, self.grid * self.patch_size, self.grid * self.patch_size):
             size = self.grid * self.patch_size
             raise ValueError(f"z has shape {tuple(z.shape)}, but this model takes [B, {self.channels}, {size}, {size}]")
-        label = self.label(labels)                                                     # [B, width]
+        label = self.label(self.checked(labels, B, z.device))                          # [B, width]
         c = self.time(time_features(torch.as_tensor(t, device=z.device).expand(B)).type_as(label)) + label
-        x = self.patches(z).flatten(2).mT + self.position                              # [B, grid², width]
+        x, kept = self.patches(z).flatten(2).mT + self.position, {}                    # [B, grid², width]
         for i, block in enumerate(self.blocks):
             if i == self.context_start: x = torch.cat([label[:, None] + self.context, x], 1)
             n = x.shape[1]
-            x = block(x, c, self.cos[-n:], self.sin[-n:])
+            inputs = x, c, self.cos[-n:], self.sin[-n:]
+            x = checkpoint(block, *inputs, use_reentrant=False) if self.checkpointing and self.training else block(*inputs)
+            if i + 1 in features: kept[i + 1] = x[:, -self.grid**2:]                   # without the context tokens
         shift, scale = self.modulation(c).chunk(2, -1)
         x = self.head(modulate(self.norm(x[:, -self.grid**2:]), shift, scale))
         x = x.view(B, self.grid, self.grid, self.patch_size, self.patch_size, C)
-        return x.permute(0, 5, 1, 3, 2, 4).reshape(B, C, H, W)
+        x = x.permute(0, 5, 1, 3, 2, 4).reshape(B, C, H, W)
+        return (x, [kept[i] for i in features]) if features else x
+
+    def checked(self, labels, n, device):
+        "`labels`, or 'no class' for all if there are none; out of range they are an error on a CPU, before a GPU would abort."
+        if labels is None: return torch.full((n,), self.num_classes, device=device)
+        if not torch.compiler.is_compiling() and labels.device.type == "cpu" and n:
+            low, high = labels.min().item(), labels.max().item()
+            if low < 0 or high > self.num_classes:
+                raise ValueError(f"labels run from {low} to {high}, but this model knows 0 to {self.num_classes}, the last of them for no class")
+        return labels
+
+    def compile_blocks(self, **options):
+        "Compile each block, whole (`fullgraph`), in place; names of parameters stay as they are."
+        for block in self.blocks: block.compile(fullgraph=True, **options)
+        return self
 
 # %% ../nbs/07_vit.ipynb #07_vit-023
 def _size(depth, width, heads, bottleneck, context_start, patch_size, context_tokens=32, dropout=0.0):
@@ -168,14 +193,15 @@ def _size(depth, width, heads, bottleneck, context_start, patch_size, context_to
                 context_start=context_start, context_tokens=context_tokens, dropout=dropout)
 
 MODELS = {
-    "JiT-XS/2": _size(4, 64, 4, 32, 1, 2, context_tokens=4),                           # 0.3 M, for 8×8 digits
+    **{f"JiT-XS/{p}": _size(4, 64, 4, 32, 1, p, context_tokens=4) for p in (2, 4, 8)},        # 0.3 M: 8, 28 or 32, 64 pixels
+    **{f"JiT-S/{p}": _size(8, 192, 6, 64, 2, p, context_tokens=8) for p in (4, 8, 16)},       # 6 M: the same, with a GPU
     **{f"JiT-B/{p}": _size(12, 768, 12, 128, 4, p) for p in (16, 32)},
     **{f"JiT-L/{p}": _size(24, 1024, 16, 128, 8, p) for p in (16, 32)},
     **{f"JiT-H/{p}": _size(32, 1280, 16, 256, 10, p, dropout=0.2) for p in (16, 32)},
 }
 
 def build_model(name, # a key of `MODELS`
-                image_size, channels=3, num_classes=1000):
+                image_size, channels=3, num_classes=1000, prediction="x"):
     "A freshly initialised `JiT` of a size of `MODELS`."
     if name not in MODELS: raise ValueError(f"unknown model {name!r}; choose one of {', '.join(MODELS)}")
-    return JiT(image_size, channels=channels, num_classes=num_classes, **MODELS[name])
+    return JiT(image_size, channels=channels, num_classes=num_classes, prediction=prediction, **MODELS[name])
