@@ -28,9 +28,9 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from .data import batch_indices, derived_seed, load_data
+from .data import batch_indices, class_labels, derived_seed, load_data
 from .objective import training_loss
-from .path import HeatProbPath
+from .path import PREDICTIONS, BlurProbPath, HeatProbPath
 from .sampling import SOLVERS, generate
 from .show import image_grid, save_png
 from .vit import build_model
@@ -44,13 +44,19 @@ class TrainConfig:
     # what is learned, by what
     data: str = option("digits", "data set, a key of hdfm.data.DATASETS")
     model: str = option("JiT-XS/2", "network, a key of hdfm.vit.MODELS")
+    prediction: str = option("x", "what it predicts: x (clean image), eps (noise) or v (velocity)")
     # the path
+    path: str = option("heat", "heat: blur and noise at once; blur: blur alone (HDFM-blur)")
+    t_min: float = option(0.01, "where the path of blur alone begins")
     blur_strength: float = option(1.0, "r of the heat path; 0 is plain flow matching (JiT)")
     noise_scale: float = option(1.0, "standard deviation of the noise")
     spectrum: str = option("spectral", "eigenvalues of the Laplacian: spectral or finite_difference")
     t_eps: float = option(0.05, "1-t is never divided by less than this")
     laplacian_coefficient: float | None = option(None, "coefficient of the Laplacian in the velocity; default: blur_strength")
     # the objective
+    loss: str = option("v", "in which the prediction is judged: x, eps or v")
+    layersync: float = option(0.0, "weight of the LayerSync term; its authors' is 0.2")
+    time_sampling: str = option("logit_normal", "distribution of training times: logit_normal or uniform")
     label_drop: float = option(0.1, "share of labels replaced by 'no class', for guidance")
     time_mean: float = option(-0.8, "mean of the logit-normal training time")
     time_std: float = option(0.8, "standard deviation of the logit-normal training time")
@@ -68,6 +74,7 @@ class TrainConfig:
     # what is sampled while training, and when things are written
     solver: str = option("exponential_2m", "sampler of the run's images")
     sample_steps: int = option(10, "steps of that sampler")
+    last_time: float = option(0.85, "its last step begins here; 1 makes all steps equal")
     guidance: float = option(1.0, "guidance scale of those images; 1 is none")
     sample_every: int = option(500, "steps between sample grids")
     save_every: int = option(500, "steps between checkpoints")
@@ -81,9 +88,11 @@ class TrainConfig:
                 raise ValueError(f"{name}={getattr(self, name)}: give a number from {low} to below {high}")
         for name in ("lr", "time_std"):
             if not 0 < getattr(self, name) < math.inf: raise ValueError(f"{name}={getattr(self, name)}: give a number above 0")
-        for name in ("seed", "warmup", "weight_decay"):
+        if not 0 < self.last_time <= 1: raise ValueError(f"last_time={self.last_time}: give a time in (0, 1]; 1 makes all steps equal")
+        for name in ("seed", "warmup", "weight_decay", "layersync"):
             if getattr(self, name) < 0: raise ValueError(f"{name}={getattr(self, name)}: give a number of at least 0")
-        for name, known in (("schedule", ("cosine", "constant")), ("solver", SOLVERS)):
+        for name, known in (("schedule", ("cosine", "constant")), ("solver", SOLVERS), ("path", ("heat", "blur")),
+                            ("prediction", PREDICTIONS), ("loss", PREDICTIONS), ("time_sampling", ("logit_normal", "uniform"))):
             if getattr(self, name) not in known:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}; choose one of {', '.join(known)}")
 
@@ -97,10 +106,10 @@ def build(config, channels, height, width, num_classes):
     "A seeded, freshly initialised network for images of that shape, and the path it is to learn."
     with torch.random.fork_rng(devices=[]):                        # leave the caller's randomness alone
         torch.manual_seed(derived_seed(config.seed, 0, 3))
-        model = build_model(config.model, height, channels, num_classes)
-    path = HeatProbPath((height, width), config.blur_strength, config.noise_scale, config.spectrum,
-                        config.t_eps, config.laplacian_coefficient)
-    return model, path
+        model = build_model(config.model, height, channels, num_classes, config.prediction)
+    if config.path == "blur": return model, BlurProbPath((height, width), config.blur_strength, config.t_min, config.spectrum)
+    return model, HeatProbPath((height, width), config.blur_strength, config.noise_scale, config.spectrum,
+                               config.t_eps, config.laplacian_coefficient)
 
 def pick_device(name):
     "The device of that name; 'auto' is a GPU if there is one."
@@ -244,16 +253,18 @@ def rewind_metrics(run, step):
     return rows[-1]["seconds"] if rows else 0.0
 
 # %% ../nbs/10_train.ipynb #10_train-024
-def save_checkpoint(out, step, sizes, model, ema, optimizer):
+def save_checkpoint(out, step, sizes, model, path, ema, optimizer):
     "Write the resume state, then the averaged weights that sample; `sizes` is what `build` needs besides the configuration."
     save_tensors(out / "state.safetensors", state_tensors(model, ema, optimizer), "training state", step=step)
-    save_tensors(out / "model.safetensors", ema.module.state_dict(), "model", step=step, sizes=sizes)
+    weights = ema.module.state_dict() | {f"path.{k}": v for k, v in (getattr(path, "prior", None) or {}).items()}
+    save_tensors(out / "model.safetensors", weights, "model", step=step, sizes=sizes)
 
 def load_run(run, device="cpu"):
     "(config, averaged model, path, info) of a run folder; `info` has the training step and the SHA-256 of the weights."
     preset, config = read_config(run)
     weights, info = load_tensors(Path(run) / "model.safetensors", "model")
     model, path = build(config, *info["sizes"])
+    if config.path == "blur": path.prior = {k: weights.pop(f"path.{k}", None) for k in ("mean", "std")}
     try: model.load_state_dict(weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()
@@ -264,11 +275,12 @@ def load_run(run, device="cpu"):
 # %% ../nbs/10_train.ipynb #10_train-026
 def sample_grid(config, model, path, device, rows=8):
     "Images from fixed noise, one column a class: uint8 `[H, W, C]`."
-    labels = torch.arange(model.num_classes, device=device).repeat(rows)
+    columns = model.num_classes or 10
+    labels = class_labels(columns * rows, model.num_classes).to(device)
     generator = torch.Generator().manual_seed(derived_seed(config.seed, 0, 4))
-    images = generate(model, path, labels, steps=config.sample_steps, solver=config.solver,
+    images = generate(model, path, labels, steps=config.sample_steps, solver=config.solver, last_time=config.last_time,
                       guidance_scale=config.guidance, generator=generator)
-    return image_grid(images, columns=model.num_classes, scale=max(1, 32 // images.shape[-1]))
+    return image_grid(images, columns=columns, scale=max(1, 32 // images.shape[-1]))
 
 def report_figure(run, config, grid):
     "Write report.png: the samples per class beside the loss curve."
@@ -294,7 +306,8 @@ def train_step(config, model, path, data, optimizer, ema, step, device):
     seed = derived_seed(config.seed, step, 2)
     torch.manual_seed(seed)                                        # for dropout
     loss = training_loss(model, path, data.images[i].to(device), data.labels[i].to(device),
-                         label_drop=config.label_drop, time_mean=config.time_mean, time_std=config.time_std,
+                         loss=config.loss, layersync=config.layersync, label_drop=config.label_drop,
+                         time_sampling=config.time_sampling, time_mean=config.time_mean, time_std=config.time_std,
                          generator=torch.Generator(device).manual_seed(seed))
     if not loss.isfinite():
         raise RunError(f"the loss is {loss.item()} at step {step + 1}; the weights were left as they were. "
@@ -313,6 +326,7 @@ def fit(config, out, preset="custom", resume=False, device="auto", data=None):
     data = load_data(config.data) if data is None else data
     sizes = (*data.images.shape[1:], data.num_classes)
     model, path = build(config, *sizes)
+    if config.path == "blur": path.fit(data.images)
     model.to(device)
     optimizer, ema = make_optimizer(config, model), make_ema(config, model)
     out, done = open_run(out, preset, config, resume), 0
@@ -335,7 +349,7 @@ def fit(config, out, preset="custom", resume=False, device="auto", data=None):
                 recent = []
             if n % config.sample_every == 0 or last:
                 save_png(sample_grid(config, ema.module, path, device), out / "samples" / f"step-{n:07d}.png")
-            if n % config.save_every == 0 or last: save_checkpoint(out, n, sizes, model, ema, optimizer)
+            if n % config.save_every == 0 or last: save_checkpoint(out, n, sizes, model, path, ema, optimizer)
     report_figure(out, config, sample_grid(config, ema.module, path, device))
     return out
 
