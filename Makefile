@@ -54,7 +54,7 @@ export: .venv/.dev  ## write hdfm/*.py and README.md from the notebooks
 benchmark: .venv/.dev  ## time the heat operator against scipy and against the plain way
 	$(BIN)/python benchmarks/heat_operator.py
 
-benchmark-%: .venv/.dev  ## another experiment of benchmarks/: benchmark-digits, -toy, -digits-sampling (half an hour to an hour)
+benchmark-%: .venv/.dev  ## another experiment of benchmarks/: benchmark-digits, -digits-sampling, -toy, -few-steps, -restoration (half an hour to four)
 	$(BIN)/python benchmarks/$(subst -,_,$*).py
 
 docs: .venv/.dev  ## build the site into _docs (needs Quarto)

@@ -1,4 +1,4 @@
-"""What solvers and guidance do on digits trained with blur, and the frequency ratio with and without: evidence for 16_claims.
+"""What solvers and guidance do on digits trained with blur, and the frequency ratio with and without: evidence for 20_claims.
 
     make benchmark-digits-sampling                    # or: python benchmarks/digits_sampling.py
 
@@ -57,10 +57,12 @@ def measure(blur_strength, seed):
                   solvers={}, guidance={})
     for solver in SOLVERS if blur_strength else ():
         for budget in BUDGETS:
-            images = generate_many(model, prob_path, labels, seed, progress=None, steps=steps_for(solver, budget), solver=solver)
+            images = generate_many(model, prob_path, labels, seed, progress=None, steps=steps_for(solver, budget), solver=solver,
+                                   last_time=1.0)
             report["solvers"].setdefault(solver, {})[budget] = frechet_distance(images, data.images)
     for scale in GUIDANCE if blur_strength else ():
-        images = generate_many(model, prob_path, labels, seed, progress=None, guidance_scale=scale, guidance_interval=(-1.0, 1.0))
+        images = generate_many(model, prob_path, labels, seed, progress=None, guidance_scale=scale, guidance_interval=(-1.0, 1.0),
+                               last_time=1.0)
         report["guidance"][scale] = dict(accuracy=classifier_accuracy(read, images, labels), pixel_frechet=frechet_distance(images, data.images))
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(report))

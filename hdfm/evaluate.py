@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from .core import dct
 from .data import class_labels, derived_seed, load_data
-from .sampling import SOLVERS, evaluations, generate
+from .sampling import SOLVERS, generate
 from .train import Parser, load_run, one_line_errors, pick_device, write_whole
 
 # %% ../nbs/11_evaluate.ipynb #11_evaluate-007
@@ -61,7 +61,7 @@ def generate_many(model, path, labels, seed, batch=600, progress="sample", **sam
     "`generate` for many labels, in batches, from one seed; images on the CPU."
     generator = torch.Generator().manual_seed(derived_seed(seed, 0, 5))
     batches = tqdm(labels.split(batch), desc=progress, unit="batch", disable=progress is None)
-    device = model.head.weight.device
+    device = next(model.parameters()).device
     return torch.cat([generate(model, path, part.to(device), generator=generator, **sampling).cpu() for part in batches])
 
 def evaluate_run(run, samples=1800, read_samples=1000, steps=None, solver=None, guidance=None, last_time=None,

@@ -18,11 +18,11 @@ from .data import class_labels
 from .path import BlurProbPath, HeatProbPath
 from .sampling import generate, predictor
 from .train import CheckpointError, Parser, load_run, load_tensors, one_line_errors, save_tensors
-from .vit import MODELS, JiT
+from .vit import MODELS, JiT, LinearPlus
 
 # %% ../nbs/13_hub.ipynb #13_hub-007
 PATHS = {"heat": HeatProbPath, "blur": BlurProbPath}
-BUNDLED = ("digits",)                            # checkpoints that come with the package
+BUNDLED = ("digits", "patches")                            # checkpoints that come with the package
 CARD = """---
 {{ card_data }}
 ---
@@ -43,13 +43,14 @@ The weights file carries its SHA-256, and `from_pretrained` checks it. [hdfm](ht
 class FlowModel(nn.Module, PyTorchModelHubMixin, library_name="hdfm", tags=["flow-matching", "image-generation"], license="apache-2.0",
                 repo_url="https://github.com/hdfm/hdfm", model_card_template=CARD):
     "A network, the path it was trained on, and how to sample: what `save_pretrained` saves and `from_pretrained` brings back."
-    def __init__(self, network: dict, # arguments of `JiT`
+    def __init__(self, network: dict, # arguments of `JiT`; "linear": true puts it on top of the best linear answer
                  path: dict, # "kind" ("heat" or "blur") and arguments of that path
                  sampling: dict = None, # defaults for `generate`: steps, solver, last_time, guidance_scale
                 ):
         super().__init__()
-        options = dict(path)
-        self.network, self.path = JiT(**network), PATHS[options.pop("kind")](**options)
+        options, sizes = dict(path), dict(network)
+        linear, self.path = sizes.pop("linear", False), PATHS[options.pop("kind")](**options)
+        self.network = LinearPlus(JiT(**sizes), self.path) if linear else JiT(**sizes)
         self.sampling, self.sha256 = dict(sampling or {}), None
 
     def forward(self, z, t, labels=None): return self.network(z, t, labels)
@@ -60,7 +61,7 @@ class FlowModel(nn.Module, PyTorchModelHubMixin, library_name="hdfm", tags=["flo
 
     def sample(self, labels=None, count=10, **options):
         "Images `[N, C, H, W]` in [-1, 1], one for every label (or `count`, classes in turn); `options` as in `generate`."
-        device = self.network.head.weight.device
+        device = next(self.network.parameters()).device
         labels = class_labels(count, self.network.num_classes) if labels is None else torch.as_tensor(labels)
         return generate(self.network, self.path, labels.to(device), **{**self.sampling, **options})
 
@@ -85,7 +86,7 @@ class FlowModel(nn.Module, PyTorchModelHubMixin, library_name="hdfm", tags=["flo
 
     def generate_model_card(self, **kwargs):
         network = self._hub_mixin_config["network"]
-        name = f"JiT, depth {network['depth']}, width {network['width']}, patch {network['patch_size']}"
+        name = f"{'LinearPlus on a ' if network.get('linear') else ''}JiT, depth {network['depth']}, width {network['width']}, patch {network['patch_size']}"
         return super().generate_model_card(name=name, parameters=f"{sum(p.numel() for p in self.parameters()):,}", path=repr(self.path),
                                            prediction=self.network.prediction, **kwargs)
 

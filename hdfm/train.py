@@ -353,7 +353,7 @@ def fit(config, out, preset="custom", resume=False, device="auto", data=None):
     report_figure(out, config, sample_grid(config, ema.module, path, device))
     return out
 
-# %% ../nbs/10_train.ipynb #10_train-039
+# %% ../nbs/10_train.ipynb #10_train-041
 class Parser(argparse.ArgumentParser):
     "An argument parser whose errors are one line."
     def error(self, message): self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
@@ -377,7 +377,7 @@ def one_line_errors(command, *args):
         print("hdfm: interrupted; go on from the last checkpoint with --resume auto", file=sys.stderr)
         return 130
 
-# %% ../nbs/10_train.ipynb #10_train-040
+# %% ../nbs/10_train.ipynb #10_train-042
 def dry_run(config, preset, device):
     "Two steps of everything (train, save, resume, load, sample) in a temporary folder."
     short = replace(config, steps=2, batch_size=min(config.batch_size, 4), save_every=1, sample_every=1, log_every=1)
@@ -396,7 +396,7 @@ def train_command(args):
     out = fit(config, args.out or f"runs/{args.preset}", args.preset, resume=args.resume == "auto", device=args.device)
     print(f"{out}: {config.steps} steps done. Weights: {out}/model.safetensors   figure: {out}/report.png")
 
-# %% ../nbs/10_train.ipynb #10_train-041
+# %% ../nbs/10_train.ipynb #10_train-043
 def main(argv=None):
     "The command `hdfm train`, also `python -m hdfm.train`."
     parser = Parser(prog="hdfm train", description="Train a generator as a preset says; options change the preset.")
@@ -410,5 +410,5 @@ def main(argv=None):
     add_config_options(parser.add_argument_group("configuration"))
     return one_line_errors(train_command, parser.parse_args(argv))
 
-# %% ../nbs/10_train.ipynb #10_train-042
+# %% ../nbs/10_train.ipynb #10_train-044
 if __name__ == "__main__" and "__file__" in globals(): sys.exit(main())       # python -m hdfm.train

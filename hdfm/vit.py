@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'RMSNorm', 'frequencies', 'grid_positions', 'sincos_embedding', 'rotary_table', 'rotate', 'Attention',
-           'SwiGLU', 'modulate', 'Block', 'time_features', 'JiT', 'build_model']
+           'SwiGLU', 'modulate', 'Block', 'time_features', 'JiT', 'LinearPlus', 'build_model']
 
 # %% ../nbs/07_vit.ipynb #07_vit-003
 import torch
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from .exact import GaussianPosterior
 from .path import PREDICTIONS
 
 # %% ../nbs/07_vit.ipynb #07_vit-007
@@ -188,6 +189,19 @@ class JiT(nn.Module):
         return self
 
 # %% ../nbs/07_vit.ipynb #07_vit-023
+class LinearPlus(nn.Module):
+    "The posterior mean for Gaussian data plus the output of a network that predicts x: together again a prediction of x."
+    def __init__(self, network, path, mean=None, variance=None): # of each DCT mode of the data, of the path's grid shape
+        super().__init__()
+        self.network, self.path = network, path
+        self.channels, self.num_classes, self.prediction = network.channels, network.num_classes, "x"
+        for name, value in (("mean", mean), ("variance", variance)):
+            self.register_buffer(name, torch.zeros(path.operator.shape) if value is None else value)
+
+    def forward(self, z, t, labels=None):
+        return GaussianPosterior(self.mean, self.variance, self.path)(z, t) + self.network(z, t, labels)
+
+# %% ../nbs/07_vit.ipynb #07_vit-026
 def _size(depth, width, heads, bottleneck, context_start, patch_size, context_tokens=32, dropout=0.0):
     return dict(patch_size=patch_size, depth=depth, width=width, heads=heads, bottleneck=bottleneck,
                 context_start=context_start, context_tokens=context_tokens, dropout=dropout)

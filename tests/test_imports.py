@@ -19,7 +19,7 @@ def test_the_mathematics_needs_only_torch_and_numpy(module):
 
 
 def test_no_module_needs_the_development_tools():
-    added = modules_after("import hdfm.cli, hdfm.train, hdfm.evaluate, hdfm.show, hdfm.data")
+    added = modules_after("import hdfm.cli, hdfm.train, hdfm.evaluate, hdfm.show, hdfm.data, hdfm.hub, hdfm.reverse, hdfm.restore")
     assert not added & {"nbdev", "fastcore", "torchvision", "IPython", "matplotlib"}
 
 

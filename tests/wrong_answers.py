@@ -60,5 +60,21 @@ def rms_norm(x, weight, eps=1e-6):  # LayerNorm
     "10.1": "half_life = 0.5 / 0.002  # as if it fell in a straight line",
     "11.1": "distance = 1 + (9 - 1) ** 2  # variances",
     "12.1": "network_evaluations = 20",
-    "16.1": "per_cent_worse = 100 * (9.40 - 7.73) / 7.73  # against the other table, not the baseline",
+    "13.1": """
+def sample_on_wrong_path(model, generator):  # the right path
+    return generate(model.network, model.path, torch.arange(10), generator=generator)
+""",
+    "14.1": "share = 0.15  # as if times were uniform",
+    "14.2": "steps = 10, 20, 20  # the adaptive form counted as if it cost one evaluation a step",
+    "15.1": """
+def change_of_log_density(a, D):  # one direction only
+    return -a
+""",
+    "15.2": "J = torch.tensor([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 3.0]])  # right trace, but a spread",
+    "16.1": "blur_strength = 2.5 ** 2 / math.log(1 / 0.8)  # the heat time of b is b squared over two",
+    "16.2": """
+def total_blur(b1, b2):  # blurs do not add
+    return b1 + b2
+""",
+    "20.1": "per_cent_worse = 100 * (9.40 - 7.73) / 7.73  # against the other table, not the baseline",
 }
