@@ -23,7 +23,8 @@ def sample_command(args):
     config, model, path, info = load_run(args.run, pick_device(args.device))
     labels = class_labels(args.count, model.num_classes)
     if args.label is not None: labels = torch.full((args.count,), args.label)
-    images = generate_many(model, path, labels, args.seed, steps=args.steps or config.sample_steps, solver=args.solver or config.solver,
+    images = generate_many(model, path, labels, args.seed, steps=args.steps or config.sample_steps,
+                           solver=args.solver or config.solver,
                            last_time=config.last_time if args.last_time is None else args.last_time,
                            guidance_scale=config.guidance if args.guidance is None else args.guidance)
     save_png(image_grid(images, columns=model.num_classes or 10, scale=max(1, 32 // images.shape[-1])), args.out)
@@ -45,7 +46,8 @@ def sample(argv):
     parser.add_argument("--label", type=int, help="only this class")
     parser.add_argument("--steps", type=int, help="sampler steps (the run's)")
     parser.add_argument("--solver", help="sampler (the run's)")
-    parser.add_argument("--last-time", type=float, help="where the sampler's last step begins; 1 makes all steps equal (the run's)")
+    parser.add_argument("--last-time", type=float,
+                        help="where the sampler's last step begins; 1 makes all steps equal (the run's)")
     parser.add_argument("--guidance", type=float, help="guidance scale, 1 is none (the run's)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (0)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, or auto (auto)")

@@ -20,7 +20,8 @@ class GaussianPosterior:
             check_floating(value, name)
             if tuple(value.shape) != path.operator.shape:
                 raise ValueError(f"{name} has shape {tuple(value.shape)}; give one number per mode, {path.operator.shape}")
-        if (variance < 0).any(): raise ValueError("variance has negative entries; a variance is at least 0")
+        if path.t_min: raise ValueError("a path without noise has no such posterior; give a HeatProbPath")
+        if not torch.compiler.is_compiling() and (variance < 0).any(): raise ValueError("variance has negative entries; a variance is at least 0")
         self.mean, self.variance, self.path = mean, variance, path
 
     def moments(self, z, t):
@@ -47,6 +48,7 @@ class EmpiricalPosterior:
     "E[x | z_t] when the data are a finite set of images; called as `(z, t)`. A network that did as well would have memorised them."
     def __init__(self, data, # `[N, C, *shape]`
                  path):      # a `HeatProbPath`
+        if path.t_min: raise ValueError("a path without noise has no such posterior; give a HeatProbPath")
         self.path, self.data = path, data
         self.modes = path.operator.modes(data, "data").double()
 

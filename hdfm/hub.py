@@ -40,8 +40,8 @@ The weights file carries its SHA-256, and `from_pretrained` checks it. [hdfm](ht
 """
 
 # %% ../nbs/13_hub.ipynb #13_hub-008
-class FlowModel(nn.Module, PyTorchModelHubMixin, library_name="hdfm", tags=["flow-matching", "image-generation"], license="apache-2.0",
-                repo_url="https://github.com/hdfm/hdfm", model_card_template=CARD):
+class FlowModel(nn.Module, PyTorchModelHubMixin, library_name="hdfm", tags=["flow-matching", "image-generation"],
+                license="apache-2.0", repo_url="https://github.com/hdfm/hdfm", model_card_template=CARD):
     "A network, the path it was trained on, and how to sample: what `save_pretrained` saves and `from_pretrained` brings back."
     def __init__(self, network: dict, # arguments of `JiT`; "linear": true puts it on top of the best linear answer
                  path: dict, # "kind" ("heat" or "blur") and arguments of that path
@@ -49,21 +49,26 @@ class FlowModel(nn.Module, PyTorchModelHubMixin, library_name="hdfm", tags=["flo
                 ):
         super().__init__()
         options, sizes = dict(path), dict(network)
+        if options.get("kind") not in PATHS: raise ValueError(f"path needs a kind, one of {', '.join(PATHS)}; got {options.get('kind')!r}")
         linear, self.path = sizes.pop("linear", False), PATHS[options.pop("kind")](**options)
         self.network = LinearPlus(JiT(**sizes), self.path) if linear else JiT(**sizes)
         self.sampling, self.sha256 = dict(sampling or {}), None
 
+    channels = property(lambda self: self.network.channels)
+    num_classes = property(lambda self: self.network.num_classes)
+    prediction = property(lambda self: self.network.prediction)
+
     def forward(self, z, t, labels=None): return self.network(z, t, labels)
 
-    def predictor(self, labels, **guidance):
-        "`predict(z, t)` → x̂, what every solver asks for."
+    def predictor(self, labels=None, **guidance):
+        "`predict(z, t)` → x̂, what every solver asks for; without labels, of no class."
+        if labels is not None: labels = torch.as_tensor(labels, device=next(self.parameters()).device)
         return predictor(self.network, self.path, labels, **guidance)
 
     def sample(self, labels=None, count=10, **options):
         "Images `[N, C, H, W]` in [-1, 1], one for every label (or `count`, classes in turn); `options` as in `generate`."
-        device = next(self.network.parameters()).device
-        labels = class_labels(count, self.network.num_classes) if labels is None else torch.as_tensor(labels)
-        return generate(self.network, self.path, labels.to(device), **{**self.sampling, **options})
+        labels = class_labels(count, self.num_classes) if labels is None else torch.as_tensor(labels)
+        return generate(self.network, self.path, labels.to(next(self.parameters()).device), **{**self.sampling, **options})
 
     @classmethod
     def from_run(cls, run):
@@ -71,23 +76,26 @@ class FlowModel(nn.Module, PyTorchModelHubMixin, library_name="hdfm", tags=["flo
         config, network, path, info = load_run(run)
         channels, height, _, num_classes = info["sizes"]
         shape = dict(image_size=height, channels=channels, num_classes=num_classes, prediction=config.prediction)
-        where = dict(kind=config.path, shape=list(path.operator.shape), blur_strength=config.blur_strength, spectrum=config.spectrum)
-        if config.path == "blur": where |= dict(t_min=config.t_min)
-        else:
-            where |= dict(noise_scale=config.noise_scale, t_eps=config.t_eps, laplacian_coefficient=config.laplacian_coefficient)
-        model = cls(dict(MODELS[config.model], **shape), where,
-                    dict(steps=config.sample_steps, solver=config.solver, last_time=config.last_time, guidance_scale=config.guidance))
+        own = ("t_min",) if config.path == "blur" else ("noise_scale", "t_eps", "laplacian_coefficient")
+        where = dict(kind=config.path, shape=list(path.operator.shape),
+                     **{name: getattr(config, name) for name in ("blur_strength", "spectrum", *own)})
+        how = dict(steps=config.sample_steps, solver=config.solver, last_time=config.last_time, guidance_scale=config.guidance)
+        model = cls(dict(MODELS[config.model], **shape), where, how)
         model.network, model.path = network, path
         return model.eval()
 
     def _save_pretrained(self, save_directory):
+        if isinstance(self.path, BlurProbPath) and self.path.prior is None:
+            raise ValueError("this path begins at blurred data: call model.path.fit(images) before saving")
         tensors = self.network.state_dict() | {f"path.{k}": v for k, v in (getattr(self.path, "prior", None) or {}).items()}
         self.sha256 = save_tensors(Path(save_directory) / "model.safetensors", tensors, "model")
 
     def generate_model_card(self, **kwargs):
         network = self._hub_mixin_config["network"]
-        name = f"{'LinearPlus on a ' if network.get('linear') else ''}JiT, depth {network['depth']}, width {network['width']}, patch {network['patch_size']}"
-        return super().generate_model_card(name=name, parameters=f"{sum(p.numel() for p in self.parameters()):,}", path=repr(self.path),
+        name = "JiT, depth {depth}, width {width}, patch {patch_size}".format(**network)
+        if network.get("linear"): name = f"LinearPlus on a {name}"
+        parameters = f"{sum(p.numel() for p in self.parameters()):,}"
+        return super().generate_model_card(name=name, parameters=parameters, path=repr(self.path),
                                            prediction=self.network.prediction, **kwargs)
 
     @classmethod
@@ -102,9 +110,11 @@ class FlowModel(nn.Module, PyTorchModelHubMixin, library_name="hdfm", tags=["flo
         return super().from_pretrained(name, **options)
 
     @classmethod
-    def _from_pretrained(cls, *, model_id, map_location="cpu", strict=True, network=None, path=None, sampling=None, **hub):
+    def _from_pretrained(cls, *, model_id, map_location="cpu", strict=True, network=None, path=None, sampling=None,
+                         revision=None, cache_dir=None, force_download=False, local_files_only=False, token=None):
         if Path(model_id).is_dir(): file = Path(model_id) / "model.safetensors"
-        else: file = hf_hub_download(model_id, "model.safetensors", **hub)
+        else: file = hf_hub_download(model_id, "model.safetensors", revision=revision, cache_dir=cache_dir, token=token,
+                                     force_download=force_download, local_files_only=local_files_only)
         if not isinstance(network, dict) or not isinstance(path, dict) or path.get("kind") not in PATHS:
             raise CheckpointError(f"the config.json of {model_id} does not describe an hdfm model; it needs network and path")
         weights, info = load_tensors(file, "model")
@@ -112,7 +122,8 @@ class FlowModel(nn.Module, PyTorchModelHubMixin, library_name="hdfm", tags=["flo
         if path["kind"] == "blur": model.path.prior = {k: weights.pop(f"path.{k}") for k in ("mean", "std")}
         try: model.network.load_state_dict(weights, strict=strict)
         except RuntimeError as error:
-            raise CheckpointError(f"the weights of {model_id} do not fit its config.json ({str(error).splitlines()[1].strip()})") from None
+            reason = str(error).splitlines()[1].strip()
+            raise CheckpointError(f"the weights of {model_id} do not fit its config.json ({reason})") from None
         model.sha256 = info["sha256"]
         return model.to(map_location).eval()
 
@@ -122,13 +133,16 @@ def export_command(args):
         raise CheckpointError(f"{args.out} exists and is not an empty folder; choose another with --out")
     model, note = FlowModel.from_run(args.run), ""
     evaluation = Path(args.run) / "evaluation.json"
-    if evaluation.is_file(): note = "What `hdfm evaluate` said of it:\n\n" + "".join(f"    {line}\n" for line in evaluation.read_text().splitlines())
+    if evaluation.is_file():
+        note = "What `hdfm evaluate` said of it:\n\n" + "".join(f"    {line}\n" for line in evaluation.read_text().splitlines())
     model.save_pretrained(args.out, model_card_kwargs=dict(note=note))
     print(f"{args.out}: config.json, model.safetensors, README.md; open it with FlowModel.from_pretrained({args.out!r})")
 
 def main(argv=None):
     "The command `hdfm export`."
-    parser = Parser(prog="hdfm export", description="Turn a run into a folder for FlowModel.from_pretrained or the Hugging Face Hub.")
+    parser = Parser(prog="hdfm export",
+                    description="Turn a run into a folder for FlowModel.from_pretrained or the Hugging Face Hub.")
     parser.add_argument("run", metavar="RUN", help="run folder")
-    parser.add_argument("--out", metavar="FOLDER", required=True, help="where to write config.json, model.safetensors and README.md")
+    parser.add_argument("--out", metavar="FOLDER", required=True,
+                        help="where to write config.json, model.safetensors and README.md")
     return one_line_errors(export_command, parser.parse_args(argv))

@@ -16,14 +16,18 @@ from .path import PREDICTIONS, logit_normal_time, same_shape, uniform_time
 def output_gain(path, prediction, loss, x, t, max_gain=1e4):
     "What an error of an output that predicts `prediction` is multiplied by, per mode of `x`, to be an error in terms of `loss`."
     for name in (prediction, loss):
-        if name not in PREDICTIONS: raise ValueError(f"unknown prediction or loss {name!r}; choose one of {', '.join(PREDICTIONS)}")
-    if path.t_min and "eps" in (prediction, loss): raise ValueError("a path without noise has no noise to predict; choose 'x' or 'v'")
+        if name not in PREDICTIONS:
+            raise ValueError(f"unknown prediction or loss {name!r}; choose one of {', '.join(PREDICTIONS)}")
+    if path.t_min and "eps" in (prediction, loss):
+        raise ValueError("a path without noise has no noise to predict; choose 'x' or 'v'")
     def noise_gain(t_low): return expand_time(t, x).clamp(min=t_low) / path.remaining(x, t)
     if prediction == loss: return torch.ones_like(expand_time(t, x))
     gain = dict(x=lambda: 1 / path.operator.decay(x, t).clamp(min=1 / max_gain), eps=lambda: noise_gain(0.0),
                 v=lambda: path.velocity_gain(x, t))[loss]()
     if prediction == "x": return path.operator.decay(x, t) * gain
-    return gain / (noise_gain(path.t_eps) if prediction == "eps" else path.velocity_gain(x, t).clamp(min=1 / max_gain))
+    if prediction == "eps": return gain / noise_gain(path.t_eps)
+    per_velocity = path.velocity_gain(x, t)
+    return torch.where(per_velocity > 0, gain / per_velocity.clamp(min=1 / max_gain), 0.0)   # blur alone: the mean has no velocity
 
 # %% ../nbs/08_objective.ipynb #08_objective-008
 def prediction_loss(path, prediction, loss, output, x_0, x_1, t):

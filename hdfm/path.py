@@ -165,6 +165,7 @@ class BlurProbPath(HeatProbPath):
 
     def fit(self, images):
         "Fit the Gaussian from which `noise` draws: mean and standard deviation of each mode of `images` `[N, C, *shape]` at `t_min`."
+        if len(images) < 2: raise ValueError(f"fit got {len(images)} images; a standard deviation needs at least 2")
         modes = self.operator.modes(self.operator(images, self.t_min), "images")
         self.prior = dict(mean=modes.mean(0), std=modes.std(0))
         return self
@@ -179,13 +180,21 @@ class BlurProbPath(HeatProbPath):
         u, lap = self.operator.with_laplacian(x_1, t)
         return PathSample(x_0, x_1, u, torch.as_tensor(t), -self.coefficient * lap / expand_time(t, lap).to(lap.dtype))
 
+    def velocity_to_target(self, velocity, x_t, t, max_gain=1e4):
+        same_shape(velocity, x_t, "velocity", "x_t")
+        modes = self.operator.modes(velocity) / self.weight(x_t, t).clamp(min=1 / max_gain)
+        return self.operator.pixels(torch.where(self.operator.eigenvalues(x_t) > 0, modes, self.operator.modes(x_t)), x_t)
+
     def interpolate(self, x_0, x_1, t): return self.operator(x_1, t)
     def signal_and_noise(self, x, t): return self.operator.decay(x, t), torch.ones_like(expand_time(t, x))
     def remaining(self, x, t): return torch.full_like(expand_time(t, x), math.inf)
 
     def velocity_gain(self, x, t): return self.coefficient * self.operator.eigenvalues(x) / expand_time(t, x)
 
-    def _blurred(self, epsilon, x_t, t): raise ValueError("a path without noise has no noise to predict; predict 'x' or 'v'")
+    def _blurred(self, epsilon, x_t, t):
+        raise ValueError("a path without noise has no noise to predict; predict 'x' or 'v'")
+
+    def __repr__(self): return f"{super().__repr__()[:-1]}, t_min={self.t_min:g})"
 
 # %% ../nbs/01_path.ipynb #01_path-034
 def logit_normal_time(n, mean=-0.8, std=0.8, generator=None, device=None):

@@ -13,13 +13,15 @@ import torch
 from .sampling import SOLVERS, time_grid
 
 # %% ../nbs/15_reverse.ipynb #15_reverse-007
+@torch.no_grad()
 def invert(predict, # x̂ at `(z, t)`
            path, # of that predictor
            z, # a point of the path at time `t_end`; an image is nearly one
            *, t_end=0.85, steps=25, solver="heun"): # noise, shaped as `z`
-    "The noise from which `solver`, run forward from time 0 to `t_end`, would arrive at `z`."
+    "The noise from which `solver`, run forward from time 0 to `t_end`, arrives at `z`, but for the error of its steps."
     if solver not in SOLVERS: raise ValueError(f"unknown solver {solver!r}; choose one of {', '.join(SOLVERS)}")
-    if not path.t_min < t_end < 1: raise ValueError(f"t_end={t_end}: give a time between {path.t_min:g} and 1; at 1 the flow cannot be undone")
+    if not path.t_min < t_end < 1:
+        raise ValueError(f"t_end={t_end}: give a time between {path.t_min:g} and 1; at 1 the flow cannot be undone")
     return SOLVERS[solver](predict, path, z, times_between(path.t_min, t_end, steps)[::-1])
 
 def times_between(start, end, steps):
@@ -44,11 +46,12 @@ def log_likelihood(predict, # x̂ at `(z, t)`, differentiable in z
                    *, t_end=0.85, # at most 1 - t_eps
                    probes=None, # how many for Hutchinson's estimate of the divergence; None: exact, a backward pass per pixel
                    generator=None, rtol=1e-5, atol=1e-5): # `[B]`, in nats
-    "log p_t(z) at t = `t_end`, by the instantaneous change of variables."
+    "log p_t(z) of the model's flow at t = `t_end`, by the instantaneous change of variables."
     from torchdiffeq import odeint
     if path.t_min: raise ValueError("a path without noise has no density to begin with; use a HeatProbPath")
     if not 0 < t_end <= 1 - path.t_eps:
         raise ValueError(f"t_end={t_end}: give a time above 0, at most 1 - t_eps = {1 - path.t_eps:g}")
+    if probes is not None and probes < 1: raise ValueError(f"probes={probes}: give at least 1, or None for the exact divergence")
     if probes is not None:
         signs = torch.randint(0, 2, (probes, *z.shape), generator=generator, device=generator.device if generator else z.device)
         probes = (2 * signs - 1).to(z)
@@ -57,7 +60,8 @@ def log_likelihood(predict, # x̂ at `(z, t)`, differentiable in z
         v, spread = divergence(lambda z: path.target_to_velocity(predict(z, t), z, t), state[0], probes)
         return v, spread
     times = torch.tensor([t_end, 0.0], dtype=torch.float64, device=z.device)
-    ends = odeint(motion, (z, torch.zeros(len(z), dtype=z.dtype, device=z.device)), times, rtol=rtol, atol=atol, method="dopri5")
+    ends = odeint(motion, (z, torch.zeros(len(z), dtype=z.dtype, device=z.device)), times, rtol=rtol, atol=atol,
+                  method="dopri5")
     start, spread = (e[-1] for e in ends)
     scaled, n = (start / path.noise_scale).flatten(1), z[0].numel()
     return -0.5 * scaled.square().sum(1) - n * math.log(path.noise_scale * math.sqrt(2 * math.pi)) + spread

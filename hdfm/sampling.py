@@ -11,12 +11,13 @@ import torch
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-007
 def time_grid(steps, start=0.0, last_time=1.0):
-    "`steps + 1` times from `start` to 1 in equal steps; if `last_time` < 1, the last step begins there, and the others are equal."
+    "`steps + 1` times from `start` to 1 in equal steps; an earlier `last_time` is where the last step begins, unless `start` is later."
     if not (isinstance(steps, int) and steps >= 1):
         raise ValueError(f"steps={steps}: give a whole number of at least 1")
     if not 0 <= start < 1: raise ValueError(f"start={start}: give a time in [0, 1)")
     if not 0 < last_time <= 1: raise ValueError(f"last_time={last_time}: give a time in (0, 1]; 1 makes all steps equal")
-    if last_time == 1 or steps == 1 or start >= last_time: return torch.linspace(start, 1, steps + 1, dtype=torch.float64).tolist()
+    if last_time == 1 or steps == 1 or start >= last_time:
+        return torch.linspace(start, 1, steps + 1, dtype=torch.float64).tolist()
     return [*torch.linspace(start, last_time, steps, dtype=torch.float64).tolist(), 1.0]
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-010
@@ -43,6 +44,7 @@ def _base_and_correction(predict, path, z, t):
     return (u - z) / path.remaining(z, t).to(z.dtype), path.coefficient * lap
 
 def _adaptive(predict, path, z, ts, average):
+    if path.t_min: raise ValueError("the adaptive correction is for blur with noise; for this path choose another solver")
     def energy(r): return r.square().flatten(1).mean(1).reshape(-1, *[1] * (r.ndim - 1))
     for t, t_next in zip(ts, ts[1:]):
         h = t_next - t
@@ -94,8 +96,9 @@ def diffeq_solver(method, **options):
         from torchdiffeq import odeint                                                     # brings scipy along: only when used
         def velocity(t, z): return path.target_to_velocity(predict(z, float(t)), z, float(t))
         times = torch.tensor(ts, dtype=torch.float64, device=z.device)
-        inside = dict(options=dict(step_t=times[-1:])) if method in ADAPTIVE else {}       # no step beyond the end
-        return odeint(velocity, z, times if method not in ADAPTIVE else times[[0, -1]], method=method, **inside, **options)[-1]
+        if method not in ADAPTIVE: return odeint(velocity, z, times, method=method, **options)[-1]
+        inside = dict(options.get("options", {}), step_t=times[-1:])                       # no step beyond the end
+        return odeint(velocity, z, times[[0, -1]], method=method, **{**options, "options": inside})[-1]
     return solve
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-020
@@ -108,8 +111,9 @@ def evaluations(solver, steps):
     return counts.get(solver, steps)
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-041
-def guided(model, labels, scale=1.0, interval=(0.1, 1.0)):
+def guided(model, labels=None, scale=1.0, interval=(0.1, 1.0)):
     "`f(z, t)` → the output of `model` with `labels`, guided by `scale` α for t strictly inside `interval`. Paper (23)."
+    if labels is None: return lambda z, t: model(z, torch.full((len(z),), t, device=z.device))
     if scale != 1 and model.num_classes == 0:
         raise ValueError(f"guidance_scale={scale:g} needs a network that knows classes, and this one is unconditional; use 1")
     null = torch.full_like(labels, model.num_classes)
@@ -122,7 +126,7 @@ def guided(model, labels, scale=1.0, interval=(0.1, 1.0)):
     return output
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-043
-def predictor(model, path, labels, guidance_scale=1.0, guidance_interval=(0.1, 1.0)):
+def predictor(model, path, labels=None, guidance_scale=1.0, guidance_interval=(0.1, 1.0)):
     "`predict(z, t)` → x̂ for a solver, of a network that may be guided and predicts whatever its `prediction` says."
     output, prediction = guided(model, labels, guidance_scale, guidance_interval), getattr(model, "prediction", "x")
     return lambda z, t: path.to_target(prediction, output(z, t), z, t)
@@ -142,9 +146,12 @@ def generate(model, # a network `model(z, t, labels)` with `num_classes` and `ch
     if solver not in SOLVERS: raise ValueError(f"unknown solver {solver!r}; choose one of {', '.join(SOLVERS)}")
     labels = torch.as_tensor(labels)
     if labels.is_floating_point() or labels.ndim != 1 or ((labels < 0) | (labels > model.num_classes)).any():
-        raise ValueError(f"labels must be whole numbers in a row, 0 to {model.num_classes - 1} "
-                         f"({model.num_classes} for no class)")
-    if (z is None) != (t_start is None): raise ValueError("give z and t_start together: a point of the path and its time")
+        known = f"0 to {model.num_classes - 1} ({model.num_classes} for no class)" if model.num_classes else "all 0: no classes"
+        raise ValueError(f"labels must be whole numbers in a row, {known}")
+    if (z is None) != (t_start is None):
+        raise ValueError("give z and t_start together: a point of the path and its time")
+    if t_start is not None and not path.t_min <= t_start < 1:
+        raise ValueError(f"t_start={t_start}: give a time from {path.t_min:g} to below 1")
     shape = (len(labels), model.channels, *path.operator.shape)
     if z is None: z, t_start = path.noise(torch.empty(shape, device=labels.device), generator), path.t_min
     if z.shape != shape: raise ValueError(f"z has shape {tuple(z.shape)}; for these labels and this path it must be {shape}")

@@ -88,7 +88,8 @@ class TrainConfig:
                 raise ValueError(f"{name}={getattr(self, name)}: give a number from {low} to below {high}")
         for name in ("lr", "time_std"):
             if not 0 < getattr(self, name) < math.inf: raise ValueError(f"{name}={getattr(self, name)}: give a number above 0")
-        if not 0 < self.last_time <= 1: raise ValueError(f"last_time={self.last_time}: give a time in (0, 1]; 1 makes all steps equal")
+        if not 0 < self.last_time <= 1:
+            raise ValueError(f"last_time={self.last_time}: give a time in (0, 1]; 1 makes all steps equal")
         for name in ("seed", "warmup", "weight_decay", "layersync"):
             if getattr(self, name) < 0: raise ValueError(f"{name}={getattr(self, name)}: give a number of at least 0")
         for name, known in (("schedule", ("cosine", "constant")), ("solver", SOLVERS), ("path", ("heat", "blur")),

@@ -155,10 +155,10 @@ class JiT(nn.Module):
 
     def forward(self, z, t, labels=None, features=()):
         "The prediction; with `features`, a tuple of block numbers from 1, also the patch tokens `[B, grid², width]` those blocks put out."
-        B, C, H, W = z.shape
-        if (C, H, W) != (self.channels, self.grid * self.patch_size, self.grid * self.patch_size):
-            size = self.grid * self.patch_size
+        size = self.grid * self.patch_size
+        if z.shape[1:] != (self.channels, size, size):
             raise ValueError(f"z has shape {tuple(z.shape)}, but this model takes [B, {self.channels}, {size}, {size}]")
+        B, C, H, W = z.shape
         label = self.label(self.checked(labels, B, z.device))                          # [B, width]
         c = self.time(time_features(torch.as_tensor(t, device=z.device).expand(B)).type_as(label)) + label
         x, kept = self.patches(z).flatten(2).mT + self.position, {}                    # [B, grid², width]
@@ -177,6 +177,7 @@ class JiT(nn.Module):
     def checked(self, labels, n, device):
         "`labels`, or 'no class' for all if there are none; out of range they are an error on a CPU, before a GPU would abort."
         if labels is None: return torch.full((n,), self.num_classes, device=device)
+        if labels.shape != (n,): raise ValueError(f"labels have shape {tuple(labels.shape)}; give one for each of the {n} images")
         if not torch.compiler.is_compiling() and labels.device.type == "cpu" and n:
             low, high = labels.min().item(), labels.max().item()
             if low < 0 or high > self.num_classes:
