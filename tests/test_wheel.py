@@ -28,4 +28,6 @@ def test_the_wheel_trains_and_samples_elsewhere(tmp_path):
     run(*command, "train", "digits", "--steps", "5", cwd=away, env=env)
     run(*command, "sample", "runs/digits", "--out", "grid.png", cwd=away, env=env)
     assert (away / "grid.png").read_bytes().startswith(b"\x89PNG")
+    draw = "from hdfm.hub import FlowModel; print(*FlowModel.from_pretrained('digits').sample(count=2).shape)"
+    assert run(sys.executable, "-c", draw, cwd=away, env=env).split()[-4:] == ["2", "1", "8", "8"]
     assert (site / "hdfm" / "book.mplstyle").exists() and not (site / "nbs").exists()
