@@ -48,7 +48,7 @@ def main():
                       accuracy=f"{100 * real[0]['accuracy']:.1f} %", nearest_rms=f"{real[0]['nearest_rms']:.3f}"))
     protocol = reports["HDFM, blur strength 1"][0]["protocol"]
     sentence = (f"{PRESETS['digits'].steps} steps of {PRESETS['digits'].batch_size}, `{PRESETS['digits'].model}`, "
-                f"{protocol['evaluations']} evaluations of `{protocol['solver']}`")
+                f"{protocol['evaluations']:g} evaluations of `{protocol['solver']}`, the last from t = {protocol['last_time']:g}")
     result = dict(date=str(datetime.date.today()), command="python benchmarks/digits.py", machine=machine(),
                   protocol=sentence, table=table, reports=reports)
     path = Path(__file__).parent / "results" / f"{result['date']}-digits.json"
