@@ -66,7 +66,7 @@ def restore(predict, # x̂ at `(z, t)`
         total += on(z) if tuple(z.shape[-2:]) == shape else in_tiles(on, z, shape[0])
     return (total / draws).clamp(-1, 1)
 
-# %% ../nbs/16_restore.ipynb #16_restore-022
+# %% ../nbs/16_restore.ipynb #16_restore-024
 def resample(images, shape):
     "`images` `[..., H, W]` at another size, by keeping or padding their coarse DCT modes."
     modes, (h, w) = dct(images), shape
