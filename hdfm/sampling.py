@@ -113,6 +113,7 @@ def evaluations(solver, steps):
 # %% ../nbs/03_sampling.ipynb #03_sampling-041
 def guided(model, labels=None, scale=1.0, interval=(0.1, 1.0)):
     "`f(z, t)` → the output of `model` with `labels`, guided by `scale` α for t strictly inside `interval`. Paper (23)."
+    if labels is None and scale != 1: raise ValueError(f"guidance_scale={scale:g} needs labels to guide towards; give them, or use 1")
     if labels is None: return lambda z, t: model(z, torch.full((len(z),), t, device=z.device))
     if scale != 1 and model.num_classes == 0:
         raise ValueError(f"guidance_scale={scale:g} needs a network that knows classes, and this one is unconditional; use 1")
