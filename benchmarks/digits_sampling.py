@@ -1,4 +1,4 @@
-"""What solvers and guidance do on digits trained with blur, and the frequency ratio with and without: evidence for 20_claims.
+"""What solvers and guidance do on digits trained with blur, and the frequency ratio with and without: evidence for 24_claims.
 
     make benchmark-digits-sampling                    # or: python benchmarks/digits_sampling.py
 
@@ -14,7 +14,8 @@ import torch
 
 from digits import SEEDS
 from hdfm.data import load_data
-from hdfm.evaluate import classifier_accuracy, digit_reader, frechet_distance, generate_many
+from hdfm.evaluate import generate_many
+from hdfm.metrics import classifier_accuracy, digit_reader, frechet_distance
 from hdfm.sampling import SOLVERS, evaluations, exponential_2m, guided, time_grid
 from hdfm.spectra import frequency_ratio
 from hdfm.train import PRESETS, fit, load_run

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from hdfm.data import load_data
-from hdfm.evaluate import classifier_accuracy, digit_reader, frechet_distance, mode_frechet
+from hdfm.metrics import classifier_accuracy, digit_reader, frechet_distance, mode_frechet
 from hdfm.sampling import SOLVERS, evaluations, exponential_step, predictor, time_grid
 from hdfm.train import PRESETS, fit, load_run
 from machine import machine

@@ -17,12 +17,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from hdfm.core import HeatOperator, dct
+from hdfm.checkpoint import load_tensors, save_tensors
 from hdfm.data import batch_indices, derived_seed, load_data, photographs
 from hdfm.exact import GaussianPosterior
 from hdfm.hub import FlowModel
 from hdfm.objective import training_loss
 from hdfm.restore import matched_time, psnr, restore
-from hdfm.train import load_tensors, restore_state, save_tensors, state_tensors
+from hdfm.train import restore_state, state_tensors
 from hdfm.vit import MODELS
 from machine import machine
 
@@ -46,7 +47,7 @@ def train(seed):
     state, done = FOLDER / f"seed{seed}.state", 0
     if state.exists():
         tensors, info = load_tensors(state, "training state")
-        restore_state(tensors, model.network, ema, optimizer)
+        restore_state(tensors, model.network, [ema], optimizer, info["step"])
         done = info["step"]
     for step in tqdm(range(done, STEPS), initial=done, total=STEPS, desc=f"restorer, seed {seed}"):
         rate = RATE * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / STEPS))
@@ -57,7 +58,7 @@ def train(seed):
         loss.backward()
         optimizer.step()
         ema.update_parameters(model.network)
-        if (step + 1) % 250 == 0: save_tensors(state, state_tensors(model.network, ema, optimizer), "training state", step=step + 1)
+        if (step + 1) % 250 == 0: save_tensors(state, state_tensors(model.network, [ema], optimizer), "training state", step=step + 1)
     model.network.load_state_dict(copy.deepcopy(ema.module.state_dict()))
     model.save_pretrained(folder)
     return model.eval()

@@ -8,6 +8,7 @@ from PIL import Image
 
 from conftest import TINY, files, hdfm
 from hdfm.cli import main
+from hdfm.train import PRESETS
 
 
 @pytest.fixture
@@ -28,7 +29,9 @@ def refused(capsys):
 
 def test_a_run_folder_holds_what_it_should(trained):
     names = set(files(trained))
-    assert {"config.json", "metrics.jsonl", "model.safetensors", "state.safetensors", "report.png"} <= names
+    assert {"config.json", "metrics.jsonl", "model.safetensors", "report.png"} <= names
+    for step in ("step-0000010", "step-0000012"):  # the newest two
+        assert {f"checkpoints/{step}/manifest.json", f"checkpoints/{step}/state.safetensors"} <= names
     assert {"samples/step-0000006.png", "samples/step-0000012.png"} <= names
     assert not [n for n in names if "partial" in n]
     assert json.loads((trained / "config.json").read_text())["config"]["steps"] == 12
@@ -52,7 +55,7 @@ def test_sample_and_evaluate(trained, tmp_path):
 
 def test_a_mistake_in_a_process_of_its_own(tmp_path):
     done = hdfm("train", "digots", "--out", tmp_path / "run")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "hdfm: error: unknown preset 'digots'; choose one of digits\n")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"hdfm: error: unknown preset 'digots'; choose one of {', '.join(PRESETS)}\n")
 
 
 def test_the_module_is_the_command():
@@ -89,7 +92,6 @@ def test_a_folder_that_is_taken(refused, trained, tmp_path):
     ("model.safetensors", lambda b: b[:-100], ["model.safetensors is truncated"]),
     ("model.safetensors", lambda b: b"", ["model.safetensors is truncated"]),
     ("model.safetensors", lambda b: b[:-3] + bytes([b[-3] ^ 4]) + b[-2:], ["model.safetensors is damaged", "SHA-256"]),
-    ("state.safetensors", lambda b: b[: len(b) // 2], ["state.safetensors is truncated"]),
     ("config.json", lambda b: b[:-20], ["config.json is not a configuration"]),
 ])
 def test_damaged_files_are_refused(refused, trained, tmp_path, name, damage, says):
@@ -97,11 +99,28 @@ def test_damaged_files_are_refused(refused, trained, tmp_path, name, damage, say
     shutil.copytree(trained, run)
     (run / name).write_bytes(damage((run / name).read_bytes()))
     before = files(tmp_path)
-    if name == "state.safetensors":
-        refused("train", "digits", "--out", run, *TINY, "--resume", "auto", says=says)
-    else:
-        refused("sample", run, "--out", tmp_path / "x.png", says=says)
+    refused("sample", run, "--out", tmp_path / "x.png", says=says)
     assert files(tmp_path) == before
+
+
+def test_a_run_without_a_whole_checkpoint_is_not_begun_anew(refused, trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    for manifest in run.glob("checkpoints/*/manifest.json"):
+        manifest.write_text(manifest.read_text()[:-30])
+    before = files(run)
+    refused("train", "digits", "--out", run, *TINY, "--resume", "auto", says=["no checkpoint in", "manifest", "step-0000010", "step-0000012"])
+    assert files(run) == before
+    shutil.rmtree(run / "checkpoints")
+    refused("train", "digits", "--out", run, *TINY, "--resume", "auto", says=["trained weights but no checkpoint"])
+
+
+def test_what_may_be_changed_on_the_way(refused, trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    assert main(["train", "digits", "--out", str(run), *TINY, "--resume", "auto", "--log-every", "3", "--keep", "5"]) == 0
+    refused("train", "digits", "--out", run, *TINY, "--resume", "auto", "--lr", "1", says=["another run", "lr 0.002 there, 1.0 here"])
+    refused("train", "digits", "--out", run, *TINY, "--resume", "auto", "--steps", "20", says=["another run", "steps 12 there, 20 here"])
 
 
 def test_foreign_checkpoints_are_refused(refused, trained, tmp_path):

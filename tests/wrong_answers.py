@@ -57,24 +57,34 @@ def rms_norm(x, weight, eps=1e-6):  # LayerNorm
 """,
     "8.1": "loss_of_zero = 4  # the weight, not squared",
     "9.1": "epoch = 1000 // 128",
-    "10.1": "half_life = 0.5 / 0.002  # as if it fell in a straight line",
-    "11.1": "distance = 1 + (9 - 1) ** 2  # variances",
-    "12.1": "network_evaluations = 20",
-    "13.1": """
+    "10.1": "share = 10 / 1000 * 128  # the expected number of bad pictures, not a chance",
+    "10.2": """
+def reads_per_picture(b):  # one replacement at most
+    return 1 + b
+""",
+    "13.1": "gigabytes = 131.1e6 * 4 / 1e9  # only once",
+    "14.1": "half_life = 0.5 / 0.002  # as if it fell in a straight line",
+    "11.1": "seconds_between_checkpoints = math.sqrt(30 * 86_400)  # forgot the half",
+    "12.1": "distance = 1 + (9 - 1) ** 2  # variances",
+    "15.1": "score = 64 / 2000  # the mean only",
+    "16.1": "rate, steps = 2e-4, 100 * 1_281_167 // 512  # the rate of the batch of 1024",
+    "16.2": "epochs = 24 * 3600 * 989e12 * 0.4 / 528e9 / 1_281_167  # one GPU",
+    "17.1": "network_evaluations = 20",
+    "18.1": """
 def sample_on_wrong_path(model, generator):  # the right path
     return generate(model.network, model.path, torch.arange(10), generator=generator)
 """,
-    "14.1": "share = 0.15  # as if times were uniform",
-    "14.2": "steps = 10, 20, 20  # the adaptive form counted as if it cost one evaluation a step",
-    "15.1": """
+    "19.1": "share = 0.15  # as if times were uniform",
+    "19.2": "steps = 10, 20, 20  # the adaptive form counted as if it cost one evaluation a step",
+    "20.1": """
 def change_of_log_density(a, D):  # one direction only
     return -a
 """,
-    "15.2": "J = torch.tensor([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 3.0]])  # right trace, but a spread",
-    "16.1": "blur_strength = 2.5 ** 2 / math.log(1 / 0.8)  # the heat time of b is b squared over two",
-    "16.2": """
+    "20.2": "J = torch.tensor([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 3.0]])  # right trace, but a spread",
+    "21.1": "blur_strength = 2.5 ** 2 / math.log(1 / 0.8)  # the heat time of b is b squared over two",
+    "21.2": """
 def total_blur(b1, b2):  # blurs do not add
     return b1 + b2
 """,
-    "20.1": "per_cent_worse = 100 * (9.40 - 7.73) / 7.73  # against the other table, not the baseline",
+    "24.1": "per_cent_worse = 100 * (9.40 - 7.73) / 7.73  # against the other table, not the baseline",
 }

@@ -20,7 +20,7 @@ def execute(path):
     outputs = [cell.outputs for cell in kept]
     for cell in kept:
         cell.source = ""
-    NotebookClient(nb, timeout=1800, resources={"metadata": {"path": str(path.parent)}}).execute()
+    NotebookClient(nb, timeout=1800, store_widget_state=False, resources={"metadata": {"path": str(path.parent)}}).execute()
     for cell, source, output in zip(kept, sources, outputs):
         cell.source, cell.outputs = source, output
     for cell in nb.cells:
