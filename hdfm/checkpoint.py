@@ -34,8 +34,12 @@ def write_whole(path, data):
     "Write bytes to `path` so that the file is never seen half-written, even after a power cut."
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(data)
-    sync(partial)
+    try:
+        partial.write_bytes(data)
+        sync(partial)
+    except OSError:                                                # a full disk: give the room back
+        partial.unlink(missing_ok=True)
+        raise
     os.replace(partial, path)
     sync(path.parent)                                              # make the rename itself durable
 
@@ -72,7 +76,7 @@ def load_tensors(path, kind):
     tensors, info = read_safetensors(path)
     if info.get("kind") != kind:
         raise CheckpointError(f"{path} is not an hdfm {kind} ({info.get('kind', 'it is from elsewhere')}); "
-                              "name a file written by hdfm train")
+                              "name another file")
     if tensors_digest(tensors) != info["sha256"]:
         raise CheckpointError(f"{path} is damaged: its SHA-256 does not match its contents; "
                               "restore a copy, or delete it and train again")
@@ -95,8 +99,12 @@ def save_checkpoint(folder, step, tensors, **info):
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     state = partial / "state.safetensors"
-    safetensors.torch.save_file(tensors, state)
-    sync(state)
+    try:
+        safetensors.torch.save_file(tensors, state)
+        sync(state)
+    except (safetensors.SafetensorError, OSError) as error:
+        shutil.rmtree(partial, ignore_errors=True)                 # gives back the room it took
+        raise CheckpointError(f"{target} could not be written ({error}); make room, then go on: earlier checkpoints are whole") from None
     files = {state.name: dict(bytes=state.stat().st_size, sha256=file_digest(state))}
     write_whole(partial / "manifest.json", json.dumps(dict(info, kind="hdfm checkpoint", step=step, files=files), indent=2).encode())
     if target.exists(): shutil.rmtree(target)                      # one that was found damaged and gone past
@@ -142,9 +150,10 @@ def newest_checkpoint(folder):
     return None, None, problems
 
 # %% ../nbs/11_checkpoint.ipynb #11_checkpoint-029
-def prune_checkpoints(folder, keep=2, keep_every=0):
-    "Delete all checkpoints but the newest `keep` and those whose step is a multiple of `keep_every`; and what crashes left."
+def prune_checkpoints(folder, step, keep=2, keep_every=0):
+    "Of the checkpoints up to `step`, the last that was written, delete all but the newest `keep` and multiples of `keep_every`; and what crashes left."
     folder = Path(folder)
-    for path in list_checkpoints(folder)[max(1, keep):]:
+    known = [path for path in list_checkpoints(folder) if int(path.name[5:]) <= step]      # later ones were found damaged
+    for path in known[max(1, keep):]:
         if not (keep_every and int(path.name[5:]) % keep_every == 0): os.replace(path, folder / f".{path.name}.partial")
     for path in folder.glob(".step-*.partial"): shutil.rmtree(path, ignore_errors=True)

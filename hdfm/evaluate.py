@@ -412,10 +412,13 @@ def evaluate_run(run, samples=None, read_samples=1000, steps=None, solver=None, 
     samples, name = how["samples"], automatic_features(config.data) if features == "auto" else features
     if samples < read_samples: raise ValueError(f"samples={samples} must be at least read_samples={read_samples}")
     extract = extractor(name, weights, weights_sha256, ranks.device)
-    real = load_reference(reference) if reference else None
+    real = load_reference(reference) if reference and not isinstance(reference, Summary) else reference
     if real: check_reference(real, extract, shape)
     else: extract(torch.zeros(1, *shape, dtype=torch.uint8))       # what cannot be had is refused now, not in an hour
     in_memory, labels = config.data in DATASETS, class_labels(samples, num_classes)
+    if ranks.size > 1 and not real and not in_memory:
+        raise ValueError("several ranks would wait while one reads all real images: make their statistics first with hdfm evaluate stats, "
+                         "and give the file as reference (--reference)")
     sampling = dict(steps=how["steps"], solver=how["solver"], guidance_scale=how["guidance"],
                     guidance_interval=how["guidance_interval"], last_time=how["last_time"])
     found, evaluations = generated_features(model, path, labels, seed, extract, in_memory, ranks, batch=batch, **sampling)

@@ -4,22 +4,23 @@
 
 # %% auto #0
 __all__ = ['LOGGERS', 'CHOICES', 'EPOCH', 'PRESETS', 'PEAK', 'option', 'TrainConfig', 'check_config', 'build', 'learning_rate',
-           'make_optimizer', 'make_ema', 'Objective', 'Training', 'some_images', 'prepare', 'state_tensors',
-           'restore_state', 'RunError', 'read_config', 'fixed_options', 'open_run', 'save_run', 'resume_run',
-           'load_run', 'training_flops', 'utilisation', 'memory_gb', 'read_metrics', 'rewind_metrics', 'installed',
-           'open_loggers', 'draw', 'sample_grid', 'mode_moments', 'proxy_frechet', 'report_figure', 'open_data',
-           'known_bad', 'report_bad', 'train_step', 'update', 'check_finite', 'Clock', 'Watch', 'fit', 'train_on',
-           'Parser', 'add_config_options', 'one_line_errors', 'dry_run', 'train_command', 'main']
+           'make_optimizer', 'make_ema', 'Objective', 'Training', 'some_images', 'blurred_prior', 'prepare',
+           'state_tensors', 'restore_state', 'RunError', 'read_config', 'fixed_options', 'open_run', 'save_run',
+           'resume_run', 'load_run', 'training_flops', 'utilisation', 'memory_gb', 'read_metrics', 'rewind_metrics',
+           'installed', 'open_loggers', 'draw', 'sample_grid', 'mode_moments', 'moments_of', 'proxy_frechet',
+           'report_figure', 'open_data', 'shared_data', 'known_bad', 'report_bad', 'train_step', 'update',
+           'check_finite', 'Clock', 'Watch', 'fit', 'train_on', 'Parser', 'add_config_options', 'one_line_errors',
+           'dry_run', 'train_command', 'main']
 
 # %% ../nbs/14_train.ipynb #14_train-003
 import argparse
 import json
 import math
 import os
-import re
 import sys
 import tempfile
 import time
+import uuid
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import islice
@@ -38,7 +39,7 @@ from tqdm.auto import tqdm
 from .checkpoint import (CheckpointError, list_checkpoints, load_tensors, newest_checkpoint, prune_checkpoints,
                              save_checkpoint, save_tensors, write_whole)
 from .core import dct
-from .data import DATASETS, StepBatches, as_floats, batches, class_labels, derived_seed, epoch_order, flips, load_data
+from .data import DATASETS, ImageData, StepBatches, as_floats, batches, class_labels, derived_seed, epoch_order, flips, load_data
 from .folders import load_images
 from .objective import training_loss
 from .parallel import accumulating, deaf, parallel, replicate, shard, stop_signals
@@ -126,8 +127,9 @@ def check_config(config):
     "Raise a one-line ValueError for a value that cannot work."
     def need(name, good, what):
         if not good(getattr(config, name)): raise ValueError(f"{name}={getattr(config, name)}: give {what}")
-    for name in ("steps", "batch_size", "sample_steps", "sample_rows", "sample_every", "save_every", "log_every", "keep", "proxy_samples"):
+    for name in ("steps", "batch_size", "sample_steps", "sample_rows", "sample_every", "save_every", "log_every", "keep"):
         need(name, lambda n: n >= 1, "a whole number of at least 1")
+    need("proxy_samples", lambda n: n >= 2, "a whole number of at least 2")
     for name in ("seed", "warmup", "weight_decay", "layersync", "clip", "micro_batch", "workers", "image_size", "keep_every", "proxy_every"):
         need(name, lambda n: n >= 0, "a number of at least 0")
     for name in ("label_drop", "beta1", "beta2", "max_bad"): need(name, lambda n: 0 <= n < 1, "a number from 0 to below 1")
@@ -145,9 +147,10 @@ EPOCH = dict(imagenet=1_281_167, places365=1_803_460)      # images of the train
 
 PRESETS = {}
 PRESETS["digits"] = TrainConfig()                          # 8×8 handwritten digits: three minutes on two cores
-PRESETS["photos"] = replace(                               # 64×64 patches of six photographs: an hour on two cores
-    PRESETS["digits"], data="photos-64", model="JiT-XS/8", flip=True, steps=6000, batch_size=64, lr=1e-3, ema=0.999,
-    time_sampling="uniform", sample_every=1000, save_every=500, proxy_every=1000)
+PRESETS["photos"] = replace(                               # 64×64 patches of photographs: half an hour on two cores
+    PRESETS["digits"], data="photos-64", flip=True, steps=6000, batch_size=64, lr=1e-3, ema=0.999, time_sampling="uniform",
+    model="JiT-XS/8",                                      # learns colours and textures, no more; a GPU affords JiT-S/8
+    sample_every=1000, save_every=500, proxy_every=1000)
 PRESETS["imagenet256"] = TrainConfig(
     data="", image_size=256, flip=True, model="JiT-B/16",  # --data: the folder of the training set, a folder for each class
     blur_strength=1.0, noise_scale=1.0,                    # HDFM; --blur-strength 0 is JiT
@@ -220,12 +223,24 @@ def some_images(data, n, seed):
     if n >= len(data): return as_floats(data.__getitems__(list(range(len(data))))[0])
     return as_floats(data.__getitems__(epoch_order(seed, 0, len(data))[:n].tolist())[0])
 
+def blurred_prior(path, data, n, seed):
+    "Mean and standard deviation of each blurred mode of `n` images, read a hundred at a time: where the path of blur alone begins."
+    total = squares = 0.0
+    order = epoch_order(seed, 0, len(data))[:n]
+    for some in order.split(100):
+        images = as_floats(data.__getitems__(some.tolist())[0])
+        modes = path.operator.modes(path.operator(images, path.t_min)).double()
+        total, squares = total + modes.sum(0), squares + modes.square().sum(0)
+    mean = total / len(order)
+    variance = (squares - len(order) * mean.square()) / (len(order) - 1)
+    return dict(mean=mean.float(), std=variance.clamp(min=0).sqrt().float())
+
 def prepare(config, data, ranks):
     "The `Training` of a new run on images like those of `data`."
     model, path = build(config, *data.shape, data.num_classes)
     if config.precision == "bf16" and ranks.device.type == "cpu" and ranks.first:
         print("hdfm: bfloat16 can be a hundred times slower than float32 on a CPU; stop, and use --precision fp32", file=sys.stderr)
-    if config.path == "blur": path.fit(some_images(data, 10_000, config.seed))
+    if config.path == "blur": path.prior = ranks.on_first(blurred_prior, path, data, 10_000, config.seed)
     averages = [make_ema(decay, model.to(ranks.device)) for decay in config.ema]
     model.checkpointing = config.checkpointing
     if config.compile: model.compile_blocks()
@@ -250,7 +265,7 @@ def state_tensors(model, averages, optimizer):
 def restore_state(tensors, model, averages, optimizer, step):
     "The inverse of `state_tensors` after `step` steps, in place; `tensors` is needed on the first rank only."
     several = dist.is_initialized() and dist.get_world_size() > 1
-    options = StateDictOptions(full_state_dict=several, broadcast_from_rank0=several)
+    options, full = StateDictOptions(full_state_dict=several, broadcast_from_rank0=several), StateDictOptions(full_state_dict=several, cpu_offload=several)
     parts = {}
     for name, tensor in tensors.items():
         part, key = name.split("/", 1)
@@ -263,7 +278,7 @@ def restore_state(tensors, model, averages, optimizer, step):
     for name, tensor in parts.get("optimizer", {}).items():
         weight, key = name.split("/")
         moments.setdefault(weight, {})[key] = tensor
-    groups = get_optimizer_state_dict(model, optimizer, options=StateDictOptions(full_state_dict=several))["param_groups"]
+    groups = get_optimizer_state_dict(model, optimizer, options=full).get("param_groups", [])     # only the first rank's are used
     set_optimizer_state_dict(model, optimizer, dict(state=moments, param_groups=groups), options=options)
 
 # %% ../nbs/14_train.ipynb #14_train-026
@@ -271,12 +286,12 @@ class RunError(ValueError):
     "A run that cannot go on, or a run folder that cannot be used as asked."
 
 def read_config(run):
-    "The preset and the `TrainConfig` of a run folder, and the fingerprint of its data."
+    "The preset and the `TrainConfig` of a run folder, and what else it knows of itself: its data's fingerprint, an id of its own."
     file = Path(run) / "config.json"
     if not file.is_file(): raise RunError(f"{run} is not a run folder (it has no config.json); make one with hdfm train")
     try:
         stored = json.loads(file.read_text())
-        return stored["preset"], TrainConfig(**stored["config"]), stored.get("data", {})
+        return stored["preset"], TrainConfig(**stored["config"]), stored.get("about", {})
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{file} is not a configuration of this version of hdfm ({error}); "
                        "train again into another folder") from None
@@ -288,7 +303,7 @@ def fixed_options(config):
 
 def open_run(out, preset, config, data, resume):
     "Make the run folder, or check that it holds this very run and may be continued."
-    out, about = Path(out), dict(name=data.name, images=len(data), fingerprint=data.fingerprint)
+    out, about = Path(out), dict(data=data.name, images=len(data), fingerprint=data.fingerprint, id=uuid.uuid4().hex)
     if (out / "config.json").exists():
         if not resume:
             raise RunError(f"{out} already holds a run; continue it with --resume auto, or choose another folder with --out")
@@ -296,14 +311,15 @@ def open_run(out, preset, config, data, resume):
         there, here = fixed_options(stored), fixed_options(config)
         changed = [f"{k} {there.get(k)} there, {v} here" for k, v in here.items() if there.get(k) != v]
         if known and known["fingerprint"] != about["fingerprint"]:
-            changed.append(f"other images: {known['name']} with {known['images']} there, {about['name']} with {about['images']} here")
+            changed.append(f"other images: {known['data']} with {known['images']} there, {about['data']} with {about['images']} here")
         if changed:
             raise RunError(f"{out} holds another run ({'; '.join(changed)}); "
                            "choose another folder with --out, or the same options")
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        about["id"] = known.get("id", about["id"])
+    elif out.exists() and (not out.is_dir() or {path.name for path in out.iterdir()} - {".config.json.partial"}):
         raise RunError(f"{out} exists and is not a run folder; choose a new or empty folder with --out")
-    (out / "samples").mkdir(parents=True, exist_ok=True)
-    write_whole(out / "config.json", json.dumps(dict(preset=preset, config=asdict(config), data=about), indent=2).encode())
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / "config.json", json.dumps(dict(preset=preset, config=asdict(config), about=about), indent=2).encode())
 
 # %% ../nbs/14_train.ipynb #14_train-027
 def save_run(out, step, config, data, training, ranks):
@@ -316,7 +332,7 @@ def save_run(out, step, config, data, training, ranks):
             weights = {k.split("/", 1)[1]: v for k, v in state.items() if k.startswith(f"ema{i}/")} | prior
             name = f"model-{decay:g}.safetensors" if i else "model.safetensors"
             save_tensors(out / name, weights, "model", step=step, ema=decay, sizes=(*data.shape, data.num_classes))
-        prune_checkpoints(out / "checkpoints", config.keep, config.keep_every)
+        prune_checkpoints(out / "checkpoints", step, config.keep, config.keep_every)
     ranks.on_first(write)
 
 def resume_run(out, training, ranks):
@@ -350,7 +366,7 @@ def load_run(run, device="cpu", ema=None):
     return config, model.to(device).eval(), path, dict(info, preset=preset)
 
 # %% ../nbs/14_train.ipynb #14_train-030
-PEAK = {"H100": 989e12, "H200": 989e12, "B200": 2250e12, "A100": 312e12, "L40S": 362e12, "A10G": 70e12, "4090": 165e12}
+PEAK = {"H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "B200": 2250e12, "A100": 312e12, "L40S": 362e12, "A10G": 70e12, "4090": 165e12}
 
 def training_flops(name, size, num_classes=1000):
     "Floating-point operations of one forward and backward pass of a network of `MODELS` for one image of `size` (C, H, W)."
@@ -390,7 +406,8 @@ def rewind_metrics(run, step):
 def installed(name):
     "The module of an optional logger, or an error that says how to get it."
     try: return __import__("torch.utils.tensorboard", fromlist=["SummaryWriter"]) if name == "tensorboard" else __import__(name)
-    except ImportError: raise RunError(f"log_to={name} needs the package {name}: pip install {name}, or leave it out") from None
+    except ImportError as error:
+        raise RunError(f"log_to={name} needs the package {name} ({error}): pip install {name}, or leave it out") from None
 
 @contextmanager
 def open_loggers(config, out, step):
@@ -403,8 +420,9 @@ def open_loggers(config, out, step):
             board = stack.enter_context(installed("tensorboard").SummaryWriter(str(out / "tensorboard"), purge_step=step + 1))
             loggers.append(lambda row: [board.add_scalar(k, v, row["step"]) for k, v in numbers(row).items()])
         for tracker in (installed(name) for name in ("wandb", "trackio") if name in config.log_to):
-            same = dict(id=re.sub(r"\W", "-", str(out)), dir=str(out)) if tracker.__name__ == "wandb" else {}
-            tracker.init(project="hdfm", name=out.name, config=asdict(config), resume="allow", **same)
+            own = read_config(out)[2]["id"]
+            same = dict(id=own, dir=str(out)) if tracker.__name__ == "wandb" else {}
+            tracker.init(project="hdfm", name=f"{out.name}-{own[:6]}", config=asdict(config), resume="allow", **same)
             stack.callback(tracker.finish)
             loggers.append(lambda row, tracker=tracker: tracker.log(numbers(row), step=row["step"]))
         yield loggers
@@ -427,6 +445,10 @@ def mode_moments(images):
     "Number, sum and sum of squares of every DCT mode, in float64: what `mode_frechet` needs, in a form that can be added up."
     modes = dct(images.double())
     return torch.cat([torch.full_like(modes[:1], len(modes)), modes.sum(0, keepdim=True), modes.square().sum(0, keepdim=True)])
+
+def moments_of(data, n, seed):
+    "`mode_moments` of `n` images chosen by `seed`, read fifty at a time."
+    return sum(mode_moments(as_floats(data.__getitems__(some.tolist())[0])) for some in epoch_order(seed, 0, len(data))[:n].split(50))
 
 def proxy_frechet(config, model, path, real, ranks, part=50):
     "`mode_frechet` between `proxy_samples` generated images, shared among the ranks, and those of which `real` are the moments."
@@ -468,13 +490,20 @@ def open_data(config):
     if not config.image_size: raise RunError(f"images from {config.data!r} need a size in pixels: give --image-size")
     return load_images(config.data, config.image_size, config.seed)
 
+def shared_data(config, ranks):
+    "`open_data` for all ranks: a folder is listed once, by the first; what Hugging Face has is fetched by the first and opened by each."
+    if config.data in DATASETS: return open_data(config)
+    if not config.data.startswith("hf:"): return ranks.on_first(open_data, config)
+    ranks.on_first(lambda: open_data(config) and None)
+    return open_data(config)
+
 def known_bad(out):
     "The images that this run has found to be bad before."
     file = Path(out) / "bad_files.json"
     return json.loads(file.read_text()) if file.exists() else {}
 
 def report_bad(out, data, known, new, config, ranks):
-    "Add the `new` bad images of all ranks to `known`; write and print them; raise if they are too many."
+    "Add the `new` bad images of all ranks to `known`; write and print them; return an error to raise if they are too many."
     fresh = {name: reason for found in ranks.gather(new) for name, reason in found.items() if name not in known}
     known |= fresh
     if ranks.first and fresh:
@@ -482,9 +511,9 @@ def report_bad(out, data, known, new, config, ranks):
         for name, reason in fresh.items(): tqdm.write(f"hdfm: replaced {name}: {reason}", file=sys.stderr)
     if len(known) > config.max_bad * len(data):
         error = RunError(f"{len(known)} of {len(data)} images cannot be read, more than max_bad={config.max_bad:g} allows; they are listed in "
-                         f"{out}/bad_files.json. Repair or remove them, or allow more with --max-bad")
+                         f"{out}/bad_files.json. Repair or remove them, or allow more with --max-bad and --resume auto")
         error.everywhere = True
-        raise error
+        return error
 
 # %% ../nbs/14_train.ipynb #14_train-041
 def train_step(config, training, parts, order, step, ranks):
@@ -541,8 +570,10 @@ class Clock:
     def speed(self, batch_size):
         "(seconds of the run, images a second, share of the time spent waiting), the latter two since the last call."
         found = self.before + time.perf_counter() - self.began, self.steps * batch_size / self.busy, self.waited / self.busy
-        self.busy, self.waited, self.steps = 0.0, 0.0, 0
+        self.restart()
         return found
+
+    def restart(self): self.busy, self.waited, self.steps = 0.0, 0.0, 0
 
 # %% ../nbs/14_train.ipynb #14_train-045
 class Watch:
@@ -551,7 +582,7 @@ class Watch:
         self.config, self.out, self.training, self.ranks = config, out, training, ranks
         self.clock, self.loggers, self.bar, self.losses = clock, loggers, bar, []
         self.flops = training_flops(config.model, data.shape, data.num_classes)
-        self.real = mode_moments(some_images(data, config.proxy_samples, config.seed)) if config.proxy_every else None
+        self.real = ranks.on_first(moments_of, data, config.proxy_samples, config.seed) if config.proxy_every else None
 
     def __call__(self, n, loss, norm, end):
         config, network, path, ranks = self.config, self.training.averages[0].module, self.training.path, self.ranks
@@ -559,14 +590,19 @@ class Watch:
         drawing, measuring = n % config.sample_every == 0 or n == config.steps, config.proxy_every and n % config.proxy_every == 0
         if drawing and (ranks.first or config.shard):
             grid = sample_grid(config, network, path, ranks.device)
-            if ranks.first: save_png(grid, self.out / "samples" / f"step-{n:07d}.png")
+            if ranks.first: self.save(grid, self.out / "samples" / f"step-{n:07d}.png")
         proxy = dict(proxy_not_fid=proxy_frechet(config, network, path, self.real, ranks)) if measuring else {}
         if n % config.log_every == 0 or end or measuring: self.log(n, norm, proxy)
 
+    def save(self, grid, file):
+        try: save_png(grid, file)
+        except OSError as error: tqdm.write(f"hdfm: {file} could not be written ({error}); training goes on", file=sys.stderr)
+
     def log(self, n, norm, more):
-        "Write the row of step `n`, with the mean loss since the last."
+        "Write the row of step `n`, with the mean loss since the last; waiting is that of the rank that waited longest."
         loss, self.losses = sum(self.losses) / len(self.losses), []
         seconds, speed, waiting = self.clock.speed(self.config.batch_size)
+        waiting = max(self.ranks.gather(waiting))
         row = dict(grad_norm=norm, images_per_second=speed, waiting=waiting,
                    mfu=utilisation(speed / self.ranks.size * self.flops, self.ranks.device, self.config.precision),
                    memory_gb=memory_gb(self.ranks.device), seconds_left=(self.config.steps - n) * self.config.batch_size / speed, **more)
@@ -579,7 +615,8 @@ class Watch:
 def fit(config, out, preset="custom", resume=False, device="auto", data=None, stop=()):
     "Train as `config` says into the folder `out`; `resume` continues from its last checkpoint; a non-empty `stop` ends it. Returns the folder."
     with parallel(device) as ranks, torch.random.fork_rng(devices=[ranks.device] if ranks.device.type == "cuda" else []):
-        if data is None: data = open_data(config) if config.data in DATASETS else ranks.on_first(open_data, config)
+        ranks.on_first(lambda: [installed(name) for name in config.log_to] and None)
+        if data is None: data = shared_data(config, ranks)
         out = Path(out)
         order = StepBatches(len(data), config.steps, config.batch_size, config.seed, 0, config.micro_batch, ranks.rank, ranks.size)
         training = prepare(config, data, ranks)
@@ -599,20 +636,23 @@ def train_on(config, out, data, order, training, ranks, stop):
     bar = tqdm(clock.steps_of(loader, order.parts), initial=order.start, total=config.steps, desc=f"train {out.name}",
                unit="step", disable=not ranks.first)
     bad = ranks.on_first(known_bad, out)
-    report_bad(out, data, bad, getattr(data, "bad", {}), config, ranks)
+    if error := report_bad(out, data, bad, getattr(data, "bad", {}), config, ranks): raise error
     with bar, open_loggers(config, out, order.start) if ranks.first else nullcontext([]) as loggers:
         watch = Watch(config, out, data, training, ranks, clock, loggers, bar)
         for n, parts in enumerate(bar, order.start + 1):
             loss, norm = train_step(config, training, parts, order, n - 1, ranks)
             new = {name: reason for _, _, found in parts for _, name, reason in found if name not in bad}
-            told = torch.stack([loss.float() / ranks.size, *torch.tensor([float(bool(stop)), float(len(new))], device=loss.device)])
-            mean, stopping, news = ranks.total(told)
-            check_finite(config, mean, loss, norm.item(), n - 1, ranks)
-            if news: report_bad(out, data, bad, new, config, ranks)
+            notes = torch.tensor([bool(stop), len(new)], dtype=torch.float32, device=loss.device)
+            mean, length, stopping, news = ranks.total(torch.cat([torch.stack([loss.float(), norm.float()]) / ranks.size, notes]))
+            check_finite(config, mean, loss, length, n - 1, ranks)
+            if news and (error := report_bad(out, data, bad, new, config, ranks)):
+                if n - 1 > order.start: save_run(out, n - 1, config, data, training, ranks)
+                raise error
             update(config, training, norm, n - 1)
             clock.step()
             end = bool(stopping) or n == config.steps
-            watch(n, mean, norm.item(), end)
+            watch(n, mean, length, end)
+            if n == order.start + 1: clock.restart()                   # it has compiled and warmed up
             if n % config.save_every == 0 or end: save_run(out, n, config, data, training, ranks)
             if stopping: return n == config.steps
     return True
@@ -649,17 +689,20 @@ def one_line_errors(command, *args):
 # %% ../nbs/14_train.ipynb #14_train-065
 def dry_run(config, preset, device):
     "Two steps of everything (train, save, stop, resume, load, sample, evaluate) in a temporary folder; on a CPU in fp32, uncompiled."
-    from hdfm.evaluate import evaluate_run                             # a later notebook: it loads what this one has trained
+    from hdfm.evaluate import evaluate_run, extractor, reference_statistics        # a later notebook: it loads what this one trains
     with parallel(device) as ranks, tempfile.TemporaryDirectory() as own:
         short = replace(config, steps=2, batch_size=2 * ranks.size, micro_batch=0, workers=min(config.workers, 1), sample_steps=1,
                         sample_rows=1, proxy_every=min(config.proxy_every, 2), proxy_samples=2, save_every=1, sample_every=1,
                         log_every=1)
         if ranks.device.type == "cpu": short = replace(short, precision="fp32", compile=False)      # either would take minutes
-        out = Path(ranks.share(own)) / "dry"
-        run = fit(short, out, preset, device=device, stop=["dry run"])
-        fit(short, run, preset, resume=True, device=device)
-        if ranks.first: evaluate_run(run, samples=4, read_samples=4, steps=1, solver="euler", features="modes", device=device)
-        ranks.gather("done")                                           # before the folder goes
+        data, out = shared_data(config, ranks), Path(ranks.share(own)) / "dry"
+        run = fit(short, out, preset, device=device, data=data, stop=["dry run"])
+        fit(short, run, preset, resume=True, device=device, data=data)
+        def evaluate():                                                # against eight real images, not against all of them
+            few = some_images(data, 8, config.seed)
+            real = reference_statistics(ImageData("dry run", few, torch.zeros(len(few), dtype=torch.long), 0), extractor("modes"))
+            evaluate_run(run, samples=8, read_samples=8, steps=1, solver="euler", features="modes", reference=real, device=device)
+        ranks.on_first(evaluate)
     if ranks.first: print(f"dry run of {preset}: training, saving, resuming, loading, sampling and evaluating work")
 
 def train_command(args):

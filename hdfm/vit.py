@@ -186,7 +186,7 @@ class JiT(nn.Module):
 
     def compile_blocks(self, **options):
         "Compile each block, whole (`fullgraph`), in place; names of parameters stay as they are."
-        for block in self.blocks: block.compile(fullgraph=True, **options)
+        for block in self.blocks: block.compile(**dict(fullgraph=True, dynamic=False) | options)     # two lengths: two graphs
         return self
 
 # %% ../nbs/07_vit.ipynb #07_vit-023

@@ -199,3 +199,21 @@ def test_another_seed_is_another_run(trained, tmp_path):
     """Another control: if such comparisons could not fail, this would not differ."""
     assert hdfm("train", "digits", "--out", tmp_path / "other", *TINY, "--seed", "1").returncode == 0
     assert files(tmp_path / "other")["model.safetensors"] != files(trained)["model.safetensors"]
+
+
+def test_a_full_disk_ends_the_run_with_what_was_saved_whole(trained, tmp_path):
+    """A limit on the size of a file stands for a disk that is full: the checkpoint does not fit, the small files do."""
+    import resource
+    import shutil
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    kept = {name: data for name, data in files(run).items() if name.startswith(("checkpoints/step-0000010", "model"))}
+    shutil.rmtree(list_checkpoints(run / "checkpoints")[0])  # so that there is one to write
+    done = hdfm("train", "digits", "--out", run, "--resume", "auto", *TINY,
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)))
+    lines = [line for line in done.stderr.splitlines() if "error" in line]
+    assert done.returncode == 2 and len(lines) == 1 and "checkpoints" in lines[0], done.stderr[-2000:]
+    left = files(run)
+    assert all(left[name] == data for name, data in kept.items()) and [p.name for p in list_checkpoints(run / "checkpoints")] == ["step-0000010"]
+    assert hdfm("train", "digits", "--out", run, "--resume", "auto", *TINY).returncode == 0
+    assert files(run)["model.safetensors"] == files(trained)["model.safetensors"]

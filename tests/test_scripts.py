@@ -188,7 +188,7 @@ for rank in 0 1 2 3; do SLURM_PROCID=$rank SLURM_LOCALID=$((rank % 2)) SLURM_NTA
 """
     stubs(STUB, "python")
     stubs("#!/usr/bin/env bash\necho first\necho second\n", "scontrol")
-    env = stubs(srun, "srun") | WHERE | dict(SLURM_JOB_NODELIST="some", SLURM_JOB_ID="7")
+    env = stubs(srun, "srun") | WHERE | dict(SLURM_JOB_NODELIST="some", SLURM_JOB_ID="7", SLURM_CPUS_PER_TASK="14")
     lines = run("train_slurm.sbatch", "--lr", "1e-4", env=env).stdout.splitlines()
     asked = ["-m", "hdfm.train", *TRAIN, "--lr", "1e-4"]
     size = 1 + len(asked)
