@@ -151,7 +151,7 @@ def newest_checkpoint(folder):
 
 # %% ../nbs/11_checkpoint.ipynb #11_checkpoint-029
 def prune_checkpoints(folder, step, keep=2, keep_every=0):
-    "Of the checkpoints up to `step`, the last that was written, delete all but the newest `keep` and multiples of `keep_every`; and what crashes left."
+    "Of the checkpoints up to `step`, the one just written, delete all but the newest `keep` and multiples of `keep_every`."
     folder = Path(folder)
     known = [path for path in list_checkpoints(folder) if int(path.name[5:]) <= step]      # later ones were found damaged
     for path in known[max(1, keep):]:

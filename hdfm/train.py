@@ -265,7 +265,7 @@ def state_tensors(model, averages, optimizer):
 def restore_state(tensors, model, averages, optimizer, step):
     "The inverse of `state_tensors` after `step` steps, in place; `tensors` is needed on the first rank only."
     several = dist.is_initialized() and dist.get_world_size() > 1
-    options, full = StateDictOptions(full_state_dict=several, broadcast_from_rank0=several), StateDictOptions(full_state_dict=several, cpu_offload=several)
+    options = StateDictOptions(full_state_dict=several, broadcast_from_rank0=several)
     parts = {}
     for name, tensor in tensors.items():
         part, key = name.split("/", 1)
@@ -278,7 +278,8 @@ def restore_state(tensors, model, averages, optimizer, step):
     for name, tensor in parts.get("optimizer", {}).items():
         weight, key = name.split("/")
         moments.setdefault(weight, {})[key] = tensor
-    groups = get_optimizer_state_dict(model, optimizer, options=full).get("param_groups", [])     # only the first rank's are used
+    groups = get_optimizer_state_dict(model, optimizer, options=StateDictOptions(full_state_dict=several, cpu_offload=several))
+    groups = groups.get("param_groups", [])                            # only the first rank's are used
     set_optimizer_state_dict(model, optimizer, dict(state=moments, param_groups=groups), options=options)
 
 # %% ../nbs/14_train.ipynb #14_train-026
@@ -522,7 +523,9 @@ def train_step(config, training, parts, order, step, ranks):
     training.optimizer.zero_grad(set_to_none=True)
     for k, (number, (images, labels, _)) in enumerate(zip(order.mine, parts, strict=True), 1):
         images, labels = as_floats(images.to(ranks.device, non_blocking=True)), labels.to(ranks.device, non_blocking=True)
-        if config.flip: images = torch.where(mirrored[order.part * number:][:len(images), None, None, None].to(images.device), images.flip(-1), images)
+        if config.flip:
+            mine = mirrored[order.part * number:order.part * (number + 1), None, None, None].to(ranks.device)
+            images = torch.where(mine, images.flip(-1), images)
         with accumulating(training.objective, model, last=k == len(parts)):
             part_loss = training.objective(images, labels, derived_seed(config.seed, step, 2, number)) / len(parts)
             part_loss.backward()
