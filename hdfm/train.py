@@ -9,8 +9,8 @@ __all__ = ['LOGGERS', 'CHOICES', 'EPOCH', 'PRESETS', 'PEAK', 'option', 'TrainCon
            'resume_run', 'load_run', 'training_flops', 'utilisation', 'memory_gb', 'read_metrics', 'rewind_metrics',
            'installed', 'open_loggers', 'draw', 'sample_grid', 'mode_moments', 'moments_of', 'proxy_frechet',
            'report_figure', 'open_data', 'shared_data', 'known_bad', 'report_bad', 'train_step', 'update',
-           'check_finite', 'Clock', 'Watch', 'fit', 'train_on', 'Parser', 'add_config_options', 'one_line_errors',
-           'dry_run', 'train_command', 'main']
+           'check_finite', 'Clock', 'Watch', 'fit', 'fit_on', 'train_on', 'Parser', 'add_config_options',
+           'one_line_errors', 'dry_run', 'train_command', 'main']
 
 # %% ../nbs/14_train.ipynb #14_train-003
 import argparse
@@ -618,17 +618,20 @@ class Watch:
 def fit(config, out, preset="custom", resume=False, device="auto", data=None, stop=()):
     "Train as `config` says into the folder `out`; `resume` continues from its last checkpoint; a non-empty `stop` ends it. Returns the folder."
     with parallel(device) as ranks, torch.random.fork_rng(devices=[ranks.device] if ranks.device.type == "cuda" else []):
-        ranks.on_first(lambda: [installed(name) for name in config.log_to] and None)
-        if data is None: data = shared_data(config, ranks)
-        out = Path(out)
-        order = StepBatches(len(data), config.steps, config.batch_size, config.seed, 0, config.micro_batch, ranks.rank, ranks.size)
-        training = prepare(config, data, ranks)
-        ranks.on_first(open_run, out, preset, config, data, resume)
-        order.start = resume_run(out, training, ranks)
-        if train_on(config, out, data, order, training, ranks, stop) and (ranks.first or config.shard):
-            grid = sample_grid(config, training.averages[0].module, training.path, ranks.device)
-            if ranks.first: report_figure(out, config, grid)
-    return out
+        fit_on(config, Path(out), preset, resume, data, stop, ranks)
+    return Path(out)
+
+def fit_on(config, out, preset, resume, data, stop, ranks):
+    "`fit` as one of `ranks`."
+    ranks.on_first(lambda: [installed(name) for name in config.log_to] and None)
+    if data is None: data = shared_data(config, ranks)
+    order = StepBatches(len(data), config.steps, config.batch_size, config.seed, 0, config.micro_batch, ranks.rank, ranks.size)
+    training = prepare(config, data, ranks)
+    ranks.on_first(open_run, out, preset, config, data, resume)
+    order.start = resume_run(out, training, ranks)
+    if train_on(config, out, data, order, training, ranks, stop) and (ranks.first or config.shard):
+        grid = sample_grid(config, training.averages[0].module, training.path, ranks.device)
+        if ranks.first: report_figure(out, config, grid)
 
 # %% ../nbs/14_train.ipynb #14_train-047
 def train_on(config, out, data, order, training, ranks, stop):
