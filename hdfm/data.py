@@ -55,6 +55,7 @@ class ImageData:
     def __getitem__(self, index): return self.images[index], self.labels[index]
     def __getitems__(self, indices): return self.images[indices], self.labels[indices], []       # images, labels, bad files: none
 
+# %% ../nbs/09_data.ipynb #09_data-008
 def as_floats(images):
     "Images as floating-point numbers in [-1, 1], be they that already or uint8."
     return images if images.is_floating_point() else images.float() / 127.5 - 1
@@ -63,7 +64,7 @@ def class_labels(n, num_classes):
     "`n` labels, the classes in turn; all 0, which means none, if there are no classes."
     return torch.arange(n) % max(1, num_classes)
 
-# %% ../nbs/09_data.ipynb #09_data-009
+# %% ../nbs/09_data.ipynb #09_data-010
 def digits():
     "scikit-learn's 1797 handwritten digits, 8×8, in order; 0 (black) to 16 (white) become -1 to 1."
     from sklearn.datasets import load_digits
@@ -72,13 +73,13 @@ def digits():
 
 DATASETS = {"digits": digits}                    # name -> function that loads it
 
-# %% ../nbs/09_data.ipynb #09_data-010
+# %% ../nbs/09_data.ipynb #09_data-011
 def load_data(name):
     "The data set of that name, checked."
     if name not in DATASETS: raise ValueError(f"unknown data {name!r}; choose one of {', '.join(DATASETS)}")
     return DATASETS[name]()
 
-# %% ../nbs/09_data.ipynb #09_data-013
+# %% ../nbs/09_data.ipynb #09_data-014
 def photographs():
     "The bundled photographs as `{name: uint8 [H, W, 3]}`, the six to learn from and, last, the held-out cat."
     from importlib.resources import files
@@ -93,7 +94,7 @@ def photographs():
         with files(package).joinpath(file).open("rb") as stream: found[name] = np.asarray(Image.open(stream).convert("RGB"))
     return found
 
-# %% ../nbs/09_data.ipynb #09_data-014
+# %% ../nbs/09_data.ipynb #09_data-015
 def photos(size=32, per_photo=1000):
     "Patches `[6·per_photo, 3, size, size]` of the bundled photographs at random places and scales; the cat is left out."
     from PIL import Image
@@ -110,7 +111,7 @@ def photos(size=32, per_photo=1000):
 
 DATASETS |= {f"photos-{size}": partial(photos, size) for size in (16, 32, 64)}
 
-# %% ../nbs/09_data.ipynb #09_data-017
+# %% ../nbs/09_data.ipynb #09_data-018
 def derived_seed(*numbers):
     "A well-mixed 63-bit seed that is a function of whole numbers ≥ 0: (seed, step or epoch, purpose ≥ 1)."
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
@@ -128,7 +129,7 @@ def batch_indices(step, batch_size, n, seed):
         parts.append(epoch_order(seed, epoch, n)[place:place + batch_size - taken])
     return torch.cat(parts)
 
-# %% ../nbs/09_data.ipynb #09_data-020
+# %% ../nbs/09_data.ipynb #09_data-021
 class StepBatches:
     "The parts of each step's batch that belong to `rank` of `size`, as lists of indices, `part` images each, from step `start` on."
     def __init__(self, n, steps, batch_size, seed, start=0, part=None, rank=0, size=1):
@@ -154,7 +155,7 @@ def batches(data, order, workers=0, pin=False, worker_init_fn=None):
     return DataLoader(data, batch_sampler=order, collate_fn=as_is, num_workers=workers, pin_memory=pin,
                       worker_init_fn=worker_init_fn, generator=torch.Generator().manual_seed(0))
 
-# %% ../nbs/09_data.ipynb #09_data-026
+# %% ../nbs/09_data.ipynb #09_data-027
 def flips(seed, step, n):
     "Which of the `n` images of that step are mirrored: `[n]` of bool."
     return torch.rand(n, generator=torch.Generator().manual_seed(derived_seed(seed, step, 8))) < 0.5

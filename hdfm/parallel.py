@@ -30,6 +30,7 @@ def portable(error):
     try: return pickle.loads(pickle.dumps(error))
     except Exception: return RuntimeError(f"{type(error).__name__}: {error}")
 
+# %% ../nbs/13_parallel.ipynb #13_parallel-007
 @dataclass(frozen=True)
 class Ranks:
     "The processes of a run as one of them sees them: number `rank` of `size`, on `device`. All methods are called by all ranks."
@@ -68,7 +69,7 @@ class Ranks:
         error.everywhere = True
         raise error
 
-# %% ../nbs/13_parallel.ipynb #13_parallel-007
+# %% ../nbs/13_parallel.ipynb #13_parallel-008
 def pick_device(name, local_rank=0):
     "The device of that name; 'auto' is this process's GPU if there is one, else the CPU."
     if name == "auto": name = f"cuda:{local_rank}" if torch.cuda.is_available() else "cpu"
@@ -98,7 +99,7 @@ def part():
     gc.collect()
     dist.destroy_process_group()
 
-# %% ../nbs/13_parallel.ipynb #13_parallel-012
+# %% ../nbs/13_parallel.ipynb #13_parallel-013
 def replicate(objective, ranks):
     "`objective`, a module whose output is the loss, so that its gradients become means over ranks (DDP)."
     if ranks.size == 1: return objective
@@ -124,7 +125,7 @@ def accumulating(objective, model, last):
     if hasattr(model, "set_requires_gradient_sync"): model.set_requires_gradient_sync(last)
     return objective.no_sync() if isinstance(objective, DistributedDataParallel) and not last else nullcontext()
 
-# %% ../nbs/13_parallel.ipynb #13_parallel-017
+# %% ../nbs/13_parallel.ipynb #13_parallel-018
 @contextmanager
 def stop_signals():
     "A list for a `with` block, empty until the process is asked to stop, then with the signal's name. A second Ctrl-C interrupts."

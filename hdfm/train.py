@@ -223,6 +223,7 @@ def some_images(data, n, seed):
     if n >= len(data): return as_floats(data.__getitems__(list(range(len(data))))[0])
     return as_floats(data.__getitems__(epoch_order(seed, 0, len(data))[:n].tolist())[0])
 
+# %% ../nbs/14_train.ipynb #14_train-023
 def blurred_prior(path, data, n, seed):
     "Mean and standard deviation of each blurred mode of `n` images, read a hundred at a time: where the path of blur alone begins."
     total = squares = 0.0
@@ -251,7 +252,7 @@ def prepare(config, data, ranks):
     if not config.shard: objective = replicate(objective, ranks)
     return Training(model, path, objective, averages, make_optimizer(config, model))
 
-# %% ../nbs/14_train.ipynb #14_train-024
+# %% ../nbs/14_train.ipynb #14_train-025
 def state_tensors(model, averages, optimizer):
     "Everything a run needs to continue, as one flat dict of CPU tensors; on all ranks but the first it is empty."
     full = StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -262,6 +263,7 @@ def state_tensors(model, averages, optimizer):
     state |= {f"optimizer/{name}/{key}": tensor for name, moment in moments.items() for key, tensor in moment.items()}
     return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
 
+# %% ../nbs/14_train.ipynb #14_train-026
 def restore_state(tensors, model, averages, optimizer, step):
     "The inverse of `state_tensors` after `step` steps, in place; `tensors` is needed on the first rank only."
     several = dist.is_initialized() and dist.get_world_size() > 1
@@ -282,7 +284,7 @@ def restore_state(tensors, model, averages, optimizer, step):
     groups = groups.get("param_groups", [])                            # only the first rank's are used
     set_optimizer_state_dict(model, optimizer, dict(state=moments, param_groups=groups), options=options)
 
-# %% ../nbs/14_train.ipynb #14_train-026
+# %% ../nbs/14_train.ipynb #14_train-028
 class RunError(ValueError):
     "A run that cannot go on, or a run folder that cannot be used as asked."
 
@@ -322,7 +324,7 @@ def open_run(out, preset, config, data, resume):
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "config.json", json.dumps(dict(preset=preset, config=asdict(config), about=about), indent=2).encode())
 
-# %% ../nbs/14_train.ipynb #14_train-027
+# %% ../nbs/14_train.ipynb #14_train-029
 def save_run(out, step, config, data, training, ranks):
     "Write a checkpoint to continue from, then the averaged weights that sample; called by all ranks, written by the first."
     state = state_tensors(training.model, training.averages, training.optimizer)
@@ -336,6 +338,7 @@ def save_run(out, step, config, data, training, ranks):
         prune_checkpoints(out / "checkpoints", step, config.keep, config.keep_every)
     ranks.on_first(write)
 
+# %% ../nbs/14_train.ipynb #14_train-030
 def resume_run(out, training, ranks):
     "Put the newest valid checkpoint of a run into `training`; return its step, 0 if there is none."
     kept = {}
@@ -350,7 +353,7 @@ def resume_run(out, training, ranks):
     restore_state(kept.get("tensors", {}), training.model, training.averages, training.optimizer, info["step"])
     return info["step"]
 
-# %% ../nbs/14_train.ipynb #14_train-028
+# %% ../nbs/14_train.ipynb #14_train-031
 def load_run(run, device="cpu", ema=None):
     "(config, averaged model, path, info) of a run folder; `ema` chooses one of several decays; `info` has step and SHA-256."
     preset, config, _ = read_config(run)
@@ -366,7 +369,7 @@ def load_run(run, device="cpu", ema=None):
         raise CheckpointError(f"{file} does not fit its config.json ({reason}); do not mix files of two runs") from None
     return config, model.to(device).eval(), path, dict(info, preset=preset)
 
-# %% ../nbs/14_train.ipynb #14_train-030
+# %% ../nbs/14_train.ipynb #14_train-033
 PEAK = {"H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "B200": 2250e12, "A100": 312e12, "L40S": 362e12, "A10G": 70e12, "4090": 165e12}
 
 def training_flops(name, size, num_classes=1000):
@@ -388,7 +391,7 @@ def memory_gb(device):
     except ImportError: return None                                    # Windows
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
-# %% ../nbs/14_train.ipynb #14_train-033
+# %% ../nbs/14_train.ipynb #14_train-036
 def read_metrics(run):
     "The rows of metrics.jsonl; a last line torn by a crash is passed over."
     rows, file = [], Path(run) / "metrics.jsonl"
@@ -403,7 +406,7 @@ def rewind_metrics(run, step):
     write_whole(Path(run) / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
     return rows[-1]["seconds"] if rows else 0.0
 
-# %% ../nbs/14_train.ipynb #14_train-034
+# %% ../nbs/14_train.ipynb #14_train-037
 def installed(name):
     "The module of an optional logger, or an error that says how to get it."
     try: return __import__("torch.utils.tensorboard", fromlist=["SummaryWriter"]) if name == "tensorboard" else __import__(name)
@@ -428,7 +431,7 @@ def open_loggers(config, out, step):
             loggers.append(lambda row, tracker=tracker: tracker.log(numbers(row), step=row["step"]))
         yield loggers
 
-# %% ../nbs/14_train.ipynb #14_train-036
+# %% ../nbs/14_train.ipynb #14_train-039
 def draw(config, model, path, labels, generator):
     "Images as the run's configuration samples them."
     return generate(model, path, labels, steps=config.sample_steps, solver=config.solver, last_time=config.last_time,
@@ -451,6 +454,7 @@ def moments_of(data, n, seed):
     "`mode_moments` of `n` images chosen by `seed`, read fifty at a time."
     return sum(mode_moments(as_floats(data.__getitems__(some.tolist())[0])) for some in epoch_order(seed, 0, len(data))[:n].split(50))
 
+# %% ../nbs/14_train.ipynb #14_train-040
 def proxy_frechet(config, model, path, real, ranks, part=50):
     "`mode_frechet` between `proxy_samples` generated images, shared among the ranks, and those of which `real` are the moments."
     labels, made = class_labels(config.proxy_samples, model.num_classes).split(part), torch.zeros_like(real, device=ranks.device)
@@ -463,7 +467,7 @@ def proxy_frechet(config, model, path, real, ranks, part=50):
     (mean_a, std_a), (mean_b, std_b) = (((s / n), ((q - s * s / n) / (n - 1)).clamp(min=0).sqrt()) for n, s, q in (made.cpu(), real))
     return float((mean_a - mean_b).square().sum() + (std_a - std_b).square().sum())
 
-# %% ../nbs/14_train.ipynb #14_train-037
+# %% ../nbs/14_train.ipynb #14_train-041
 def report_figure(run, config, grid):
     "Write report.png: the samples per class beside the loss curve."
     import matplotlib.pyplot as plt
@@ -481,7 +485,7 @@ def report_figure(run, config, grid):
         plt.close(fig)
     partial.replace(Path(run) / "report.png")
 
-# %% ../nbs/14_train.ipynb #14_train-039
+# %% ../nbs/14_train.ipynb #14_train-043
 def open_data(config):
     "The images that `config.data` names."
     if not config.data: raise RunError("this preset has no images of its own: say where they are with --data FOLDER (or hf:NAME)")
@@ -516,7 +520,7 @@ def report_bad(out, data, known, new, config, ranks):
         error.everywhere = True
         return error
 
-# %% ../nbs/14_train.ipynb #14_train-041
+# %% ../nbs/14_train.ipynb #14_train-045
 def train_step(config, training, parts, order, step, ranks):
     "One optimiser step from this rank's `parts` of the batch. Returns the rank's loss, and the norm of the gradient of all."
     model, mirrored, loss = training.model, flips(config.seed, step, config.batch_size) if config.flip else None, 0.0
@@ -540,7 +544,7 @@ def update(config, training, norm, step):
     training.optimizer.step()
     for average in training.averages: average.update_parameters(training.model)
 
-# %% ../nbs/14_train.ipynb #14_train-042
+# %% ../nbs/14_train.ipynb #14_train-046
 def check_finite(config, mean, loss, norm, step, ranks):
     "Raise on every rank, before any has updated its weights, if the loss or the gradient of one is not finite."
     if math.isfinite(mean) and math.isfinite(norm): return
@@ -552,7 +556,7 @@ def check_finite(config, mean, loss, norm, step, ranks):
     error.everywhere = True
     raise error
 
-# %% ../nbs/14_train.ipynb #14_train-044
+# %% ../nbs/14_train.ipynb #14_train-048
 class Clock:
     "Seconds of a run, over all its resumptions; and how many images a second it trains on, how much of the time it waits for them."
     def __init__(self, before): self.before, self.began, self.mark, self.busy, self.waited, self.steps = before, *[time.perf_counter()] * 2, 0., 0., 0
@@ -578,7 +582,7 @@ class Clock:
 
     def restart(self): self.busy, self.waited, self.steps = 0.0, 0.0, 0
 
-# %% ../nbs/14_train.ipynb #14_train-045
+# %% ../nbs/14_train.ipynb #14_train-049
 class Watch:
     "What is logged and drawn while a run trains; called by all ranks after every step, written by the first."
     def __init__(self, config, out, data, training, ranks, clock, loggers, bar):
@@ -614,13 +618,14 @@ class Watch:
         for logger in self.loggers: logger(row)
         self.bar.set_postfix(loss=f"{loss:.4f}")
 
-# %% ../nbs/14_train.ipynb #14_train-046
+# %% ../nbs/14_train.ipynb #14_train-050
 def fit(config, out, preset="custom", resume=False, device="auto", data=None, stop=()):
     "Train as `config` says into the folder `out`; `resume` continues from its last checkpoint; a non-empty `stop` ends it. Returns the folder."
     with parallel(device) as ranks, torch.random.fork_rng(devices=[ranks.device] if ranks.device.type == "cuda" else []):
         fit_on(config, Path(out), preset, resume, data, stop, ranks)
     return Path(out)
 
+# %% ../nbs/14_train.ipynb #14_train-051
 def fit_on(config, out, preset, resume, data, stop, ranks):
     "`fit` as one of `ranks`."
     ranks.on_first(lambda: [installed(name) for name in config.log_to] and None)
@@ -633,7 +638,7 @@ def fit_on(config, out, preset, resume, data, stop, ranks):
         grid = sample_grid(config, training.averages[0].module, training.path, ranks.device)
         if ranks.first: report_figure(out, config, grid)
 
-# %% ../nbs/14_train.ipynb #14_train-047
+# %% ../nbs/14_train.ipynb #14_train-052
 def train_on(config, out, data, order, training, ranks, stop):
     "The loop, from the step `order.start` to the last, or until some rank is asked to stop; returns whether it came to the last."
     if order.start == config.steps: return True
@@ -663,7 +668,7 @@ def train_on(config, out, data, order, training, ranks, stop):
             if stopping: return n == config.steps
     return True
 
-# %% ../nbs/14_train.ipynb #14_train-063
+# %% ../nbs/14_train.ipynb #14_train-068
 class Parser(argparse.ArgumentParser):
     "An argument parser whose errors are one line."
     def error(self, message): self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
@@ -692,7 +697,7 @@ def one_line_errors(command, *args):
         print("hdfm: interrupted; go on from the last checkpoint with --resume auto", file=sys.stderr)
         return 130
 
-# %% ../nbs/14_train.ipynb #14_train-065
+# %% ../nbs/14_train.ipynb #14_train-070
 def dry_run(config, preset, device):
     "Two steps of everything (train, save, stop, resume, load, sample, evaluate) in a temporary folder; on a CPU in fp32, uncompiled."
     from hdfm.evaluate import evaluate_run, extractor, reference_statistics        # a later notebook: it loads what this one trains
@@ -724,7 +729,7 @@ def train_command(args):
     why = f", stopped by {asked[0]}; go on with --resume auto." if asked else f" done. Figure: {out}/report.png  "
     print(f"{out}: {done} of {config.steps} steps{why} Weights: {out}/model.safetensors")
 
-# %% ../nbs/14_train.ipynb #14_train-066
+# %% ../nbs/14_train.ipynb #14_train-071
 def main(argv=None):
     "The command `hdfm train`, also `python -m hdfm.train`."
     parser = Parser(prog="hdfm train", description="Train a generator as a preset says; options change the preset.")
@@ -738,5 +743,5 @@ def main(argv=None):
     add_config_options(parser.add_argument_group("configuration"))
     return one_line_errors(train_command, parser.parse_args(argv))
 
-# %% ../nbs/14_train.ipynb #14_train-067
+# %% ../nbs/14_train.ipynb #14_train-072
 if __name__ == "__main__" and "__file__" in globals(): sys.exit(main())       # python -m hdfm.train
