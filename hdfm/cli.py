@@ -16,7 +16,7 @@ def sample_command(args):
     import numpy as np
     import torch
     from hdfm.checkpoint import write_whole
-    from hdfm.data import class_labels
+    from hdfm.data import as_bytes, class_labels
     from hdfm.evaluate import generate_many
     from hdfm.parallel import pick_device
     from hdfm.show import image_grid, save_png
@@ -31,7 +31,7 @@ def sample_command(args):
                            guidance_scale=config.guidance if args.guidance is None else args.guidance)
     save_png(image_grid(images, columns=model.num_classes or 10, scale=max(1, 32 // images.shape[-1])), args.out)
     if args.npz:
-        pixels, file = ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy(), io.BytesIO()
+        pixels, file = as_bytes(images).permute(0, 2, 3, 1).numpy(), io.BytesIO()
         np.savez_compressed(file, images=pixels, labels=labels.numpy())
         write_whole(args.npz, file.getvalue())
     print(f"{args.out}: {args.count} images from {args.run} at step {info['step']}")

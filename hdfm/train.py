@@ -7,10 +7,10 @@ __all__ = ['LOGGERS', 'CHOICES', 'EPOCH', 'PRESETS', 'PEAK', 'option', 'TrainCon
            'make_optimizer', 'make_ema', 'Objective', 'Training', 'some_images', 'blurred_prior', 'prepare',
            'state_tensors', 'restore_state', 'RunError', 'read_config', 'fixed_options', 'open_run', 'save_run',
            'resume_run', 'load_run', 'training_flops', 'utilisation', 'memory_gb', 'read_metrics', 'rewind_metrics',
-           'installed', 'open_loggers', 'draw', 'sample_grid', 'mode_moments', 'moments_of', 'proxy_frechet',
-           'report_figure', 'open_data', 'shared_data', 'known_bad', 'report_bad', 'train_step', 'update',
-           'check_finite', 'Clock', 'Watch', 'fit', 'fit_on', 'train_on', 'Parser', 'add_config_options',
-           'one_line_errors', 'dry_run', 'train_command', 'main']
+           'installed', 'open_loggers', 'draw', 'sample_grid', 'moments_of', 'proxy_frechet', 'report_figure',
+           'open_data', 'shared_data', 'known_bad', 'report_bad', 'train_step', 'update', 'check_finite', 'Clock',
+           'Watch', 'fit', 'fit_on', 'train_on', 'Parser', 'add_config_options', 'one_line_errors', 'dry_run',
+           'train_command', 'main']
 
 # %% ../nbs/14_train.ipynb #14_train-003
 import argparse
@@ -38,9 +38,9 @@ from tqdm.auto import tqdm
 
 from .checkpoint import (CheckpointError, list_checkpoints, load_tensors, newest_checkpoint, prune_checkpoints,
                              save_checkpoint, save_tensors, write_whole)
-from .core import dct
 from .data import DATASETS, ImageData, StepBatches, as_floats, batches, class_labels, derived_seed, epoch_order, flips, load_data
 from .folders import load_images
+from .metrics import frechet_of_moments, mode_moments
 from .objective import training_loss
 from .parallel import accumulating, deaf, parallel, replicate, shard, stop_signals
 from .path import PREDICTIONS, BlurProbPath, HeatProbPath
@@ -445,11 +445,6 @@ def sample_grid(config, model, path, device, rows=None):
     images = draw(config, model, path, labels.to(device), torch.Generator().manual_seed(derived_seed(config.seed, 0, 4)))
     return image_grid(images, columns=columns, scale=max(1, 32 // images.shape[-1]))
 
-def mode_moments(images):
-    "Number, sum and sum of squares of every DCT mode, in float64: what `mode_frechet` needs, in a form that can be added up."
-    modes = dct(images.double())
-    return torch.cat([torch.full_like(modes[:1], len(modes)), modes.sum(0, keepdim=True), modes.square().sum(0, keepdim=True)])
-
 def moments_of(data, n, seed):
     "`mode_moments` of `n` images chosen by `seed`, read fifty at a time."
     return sum(mode_moments(as_floats(data.__getitems__(some.tolist())[0])) for some in epoch_order(seed, 0, len(data))[:n].split(50))
@@ -464,8 +459,7 @@ def proxy_frechet(config, model, path, real, ranks, part=50):
         moments = mode_moments(draw(config, model, path, labels[number].to(ranks.device), generator))
         if number % ranks.size == ranks.rank: made += moments
     if ranks.size > 1: dist.all_reduce(made)
-    (mean_a, std_a), (mean_b, std_b) = (((s / n), ((q - s * s / n) / (n - 1)).clamp(min=0).sqrt()) for n, s, q in (made.cpu(), real))
-    return float((mean_a - mean_b).square().sum() + (std_a - std_b).square().sum())
+    return frechet_of_moments(made.cpu(), real)
 
 # %% ../nbs/14_train.ipynb #14_train-041
 def report_figure(run, config, grid):
@@ -485,7 +479,7 @@ def report_figure(run, config, grid):
         plt.close(fig)
     partial.replace(Path(run) / "report.png")
 
-# %% ../nbs/14_train.ipynb #14_train-043
+# %% ../nbs/14_train.ipynb #14_train-045
 def open_data(config):
     "The images that `config.data` names."
     if not config.data: raise RunError("this preset has no images of its own: say where they are with --data FOLDER (or hf:NAME)")
@@ -520,7 +514,7 @@ def report_bad(out, data, known, new, config, ranks):
         error.everywhere = True
         return error
 
-# %% ../nbs/14_train.ipynb #14_train-045
+# %% ../nbs/14_train.ipynb #14_train-048
 def train_step(config, training, parts, order, step, ranks):
     "One optimiser step from this rank's `parts` of the batch. Returns the rank's loss, and the norm of the gradient of all."
     model, mirrored, loss = training.model, flips(config.seed, step, config.batch_size) if config.flip else None, 0.0
@@ -544,7 +538,7 @@ def update(config, training, norm, step):
     training.optimizer.step()
     for average in training.averages: average.update_parameters(training.model)
 
-# %% ../nbs/14_train.ipynb #14_train-046
+# %% ../nbs/14_train.ipynb #14_train-049
 def check_finite(config, mean, loss, norm, step, ranks):
     "Raise on every rank, before any has updated its weights, if the loss or the gradient of one is not finite."
     if math.isfinite(mean) and math.isfinite(norm): return
@@ -556,7 +550,7 @@ def check_finite(config, mean, loss, norm, step, ranks):
     error.everywhere = True
     raise error
 
-# %% ../nbs/14_train.ipynb #14_train-048
+# %% ../nbs/14_train.ipynb #14_train-053
 class Clock:
     "Seconds of a run, over all its resumptions; and how many images a second it trains on, how much of the time it waits for them."
     def __init__(self, before): self.before, self.began, self.mark, self.busy, self.waited, self.steps = before, *[time.perf_counter()] * 2, 0., 0., 0
@@ -582,7 +576,7 @@ class Clock:
 
     def restart(self): self.busy, self.waited, self.steps = 0.0, 0.0, 0
 
-# %% ../nbs/14_train.ipynb #14_train-049
+# %% ../nbs/14_train.ipynb #14_train-054
 class Watch:
     "What is logged and drawn while a run trains; called by all ranks after every step, written by the first."
     def __init__(self, config, out, data, training, ranks, clock, loggers, bar):
@@ -618,14 +612,14 @@ class Watch:
         for logger in self.loggers: logger(row)
         self.bar.set_postfix(loss=f"{loss:.4f}")
 
-# %% ../nbs/14_train.ipynb #14_train-050
+# %% ../nbs/14_train.ipynb #14_train-055
 def fit(config, out, preset="custom", resume=False, device="auto", data=None, stop=()):
     "Train as `config` says into the folder `out`; `resume` continues from its last checkpoint; a non-empty `stop` ends it. Returns the folder."
     with parallel(device) as ranks, torch.random.fork_rng(devices=[ranks.device] if ranks.device.type == "cuda" else []):
         fit_on(config, Path(out), preset, resume, data, stop, ranks)
     return Path(out)
 
-# %% ../nbs/14_train.ipynb #14_train-051
+# %% ../nbs/14_train.ipynb #14_train-056
 def fit_on(config, out, preset, resume, data, stop, ranks):
     "`fit` as one of `ranks`."
     ranks.on_first(lambda: [installed(name) for name in config.log_to] and None)
@@ -638,7 +632,7 @@ def fit_on(config, out, preset, resume, data, stop, ranks):
         grid = sample_grid(config, training.averages[0].module, training.path, ranks.device)
         if ranks.first: report_figure(out, config, grid)
 
-# %% ../nbs/14_train.ipynb #14_train-052
+# %% ../nbs/14_train.ipynb #14_train-057
 def train_on(config, out, data, order, training, ranks, stop):
     "The loop, from the step `order.start` to the last, or until some rank is asked to stop; returns whether it came to the last."
     if order.start == config.steps: return True
@@ -668,7 +662,7 @@ def train_on(config, out, data, order, training, ranks, stop):
             if stopping: return n == config.steps
     return True
 
-# %% ../nbs/14_train.ipynb #14_train-068
+# %% ../nbs/14_train.ipynb #14_train-073
 class Parser(argparse.ArgumentParser):
     "An argument parser whose errors are one line."
     def error(self, message): self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
@@ -697,7 +691,7 @@ def one_line_errors(command, *args):
         print("hdfm: interrupted; go on from the last checkpoint with --resume auto", file=sys.stderr)
         return 130
 
-# %% ../nbs/14_train.ipynb #14_train-070
+# %% ../nbs/14_train.ipynb #14_train-075
 def dry_run(config, preset, device):
     "Two steps of everything (train, save, stop, resume, load, sample, evaluate) in a temporary folder; on a CPU in fp32, uncompiled."
     from hdfm.evaluate import evaluate_run, extractor, reference_statistics        # a later notebook: it loads what this one trains
@@ -729,7 +723,7 @@ def train_command(args):
     why = f", stopped by {asked[0]}; go on with --resume auto." if asked else f" done. Figure: {out}/report.png  "
     print(f"{out}: {done} of {config.steps} steps{why} Weights: {out}/model.safetensors")
 
-# %% ../nbs/14_train.ipynb #14_train-071
+# %% ../nbs/14_train.ipynb #14_train-076
 def main(argv=None):
     "The command `hdfm train`, also `python -m hdfm.train`."
     parser = Parser(prog="hdfm train", description="Train a generator as a preset says; options change the preset.")
@@ -743,5 +737,5 @@ def main(argv=None):
     add_config_options(parser.add_argument_group("configuration"))
     return one_line_errors(train_command, parser.parse_args(argv))
 
-# %% ../nbs/14_train.ipynb #14_train-072
+# %% ../nbs/14_train.ipynb #14_train-077
 if __name__ == "__main__" and "__file__" in globals(): sys.exit(main())       # python -m hdfm.train
