@@ -5,7 +5,7 @@ RUN      ?= runs/digits
 BIN      := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check notebooks-test pytest notebooks export readme benchmark docs lab clean
+.PHONY: help demo test check notebooks-test pytest notebooks export readme benchmark evidence evidence-small docs lab clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -56,6 +56,12 @@ benchmark: .venv/.dev  ## time the heat operator against scipy and against the p
 
 benchmark-%: .venv/.dev  ## another experiment of benchmarks/: benchmark-digits, -digits-sampling, -toy, -few-steps, -restoration (half an hour to four)
 	$(BIN)/python benchmarks/$(subst -,_,$*).py
+
+evidence: .venv/.dev  ## the paper's tables and figures, and its rivals, three seeds (two hours and a half, resumable)
+	$(BIN)/python benchmarks/evidence.py
+
+evidence-small: .venv/.dev  ## all of that in reduced form: the results, and 23_evidence drawn from them (ten minutes)
+	$(BIN)/python benchmarks/evidence.py --size small --draw
 
 docs: .venv/.dev  ## build the site into _docs (needs Quarto)
 	PATH="$(CURDIR)/$(BIN):$$PATH" nbdev_proc_nbs

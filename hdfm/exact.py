@@ -26,10 +26,9 @@ class GaussianPosterior:
 
     def moments(self, z, t):
         "a = t^{1+rλ}, and the mean a·m and variance a²s² + (1-t)²σ² of the modes of z_t."
-        s = expand_time(t, z)
-        a = s * self.path.operator.decay(z, t)
+        a, noise = self.path.signal_and_noise(z, t)
         m, variance = self.mean.to(a), self.variance.to(a)
-        return a, a * m, a**2 * variance + ((1 - s) * self.path.noise_scale)**2
+        return a, a * m, a**2 * variance + (noise * self.path.noise_scale)**2
 
     def __call__(self, z, t):
         a, mean, variance = self.moments(z, t)

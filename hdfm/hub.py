@@ -77,6 +77,8 @@ class FlowModel(nn.Module, PyTorchModelHubMixin, library_name="hdfm", tags=["flo
         config, network, path, info = load_run(run)
         channels, height, _, num_classes = info["sizes"]
         shape = dict(image_size=height, channels=channels, num_classes=num_classes, prediction=config.prediction)
+        if config.path not in ("heat", "blur"):
+            raise ValueError(f"{run} was trained on the path {config.path!r}; only those of hdfm itself, heat and blur, can be exported")
         own = ("t_min",) if config.path == "blur" else ("noise_scale", "t_eps", "laplacian_coefficient")
         where = dict(kind=config.path, shape=list(path.operator.shape),
                      **{name: getattr(config, name) for name in ("blur_strength", "spectrum", *own)})

@@ -22,6 +22,7 @@ def output_gain(path, prediction, loss, x, t, max_gain=1e4):
         raise ValueError("a path without noise has no noise to predict; choose 'x' or 'v'")
     def noise_gain(t_low): return expand_time(t, x).clamp(min=t_low) / path.remaining(x, t)
     if prediction == loss: return torch.ones_like(expand_time(t, x))
+    if (prediction, loss) == ("x", "v"): return path.weight(x, t)
     gain = dict(x=lambda: 1 / path.operator.decay(x, t).clamp(min=1 / max_gain), eps=lambda: noise_gain(0.0),
                 v=lambda: path.velocity_gain(x, t))[loss]()
     if prediction == "x": return path.operator.decay(x, t) * gain
@@ -72,7 +73,7 @@ def training_loss(model,  # `model(z, t, labels)`, with `num_classes` and, unles
         raise ValueError(f"unknown time_sampling {time_sampling!r}; choose one of logit_normal, uniform")
     if time_sampling == "uniform": t = uniform_time(len(images), generator, images.device)
     else: t = logit_normal_time(len(images), time_mean, time_std, generator, images.device)
-    t = path.t_min + (1 - path.t_min) * t
+    t = path.training_time(t)
     noise = path.noise(images, generator)
     inputs = path.interpolate(noise, images, t), t, drop_labels(labels, model.num_classes, label_drop, generator)
     if not layersync: output, sync = model(*inputs), 0.0

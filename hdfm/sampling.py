@@ -4,10 +4,15 @@
 
 # %% auto #0
 __all__ = ['ADAPTIVE', 'SOLVERS', 'time_grid', 'euler', 'heun', 'adaptive_euler', 'adaptive_heun', 'exponential_step',
-           'exponential', 'exponential_2m', 'diffeq_solver', 'evaluations', 'guided', 'predictor', 'generate']
+           'exponential', 'exponential_2m', 'ancestral_step', 'ancestral', 'diffeq_solver', 'evaluations', 'guided',
+           'predictor', 'generate']
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-003
+from functools import partial
+
 import torch
+
+from .path import white_noise
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-007
 def time_grid(steps, start=0.0, last_time=1.0):
@@ -88,6 +93,22 @@ def exponential_2m(predict, path, z, ts):
     return z
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-019
+def ancestral_step(path, x_hat, z, t, t_next, generator=None):
+    "A draw of the point at `t_next`, given `z` at `t` and the clean image `x_hat`: a Gaussian for every mode."
+    (a, s), (a_next, s_next) = path.signal_and_noise(z, t), path.signal_and_noise(z, t_next)
+    rho = a / a_next.clamp(min=1e-30)
+    fresh = (s**2 - rho**2 * s_next**2).clamp(min=0)
+    Z, X = path.operator.modes(z, "z"), path.operator.modes(x_hat, "x_hat")
+    mean = (rho * s_next**2 * Z + a_next * fresh * X) / s**2
+    return path.operator.pixels(mean + s_next * fresh.sqrt() / s * path.noise_scale * white_noise(Z, generator), z)
+
+def ancestral(predict, path, z, ts, generator=None):
+    "Ancestral sampling: fresh noise after every prediction, one evaluation a step. A path may have an `ancestral_step` of its own."
+    step = getattr(path, "ancestral_step", partial(ancestral_step, path))
+    for t, t_next in zip(ts, ts[1:]): z = step(predict(z, t), z, t, t_next, generator)
+    return z
+
+# %% ../nbs/03_sampling.ipynb #03_sampling-023
 ADAPTIVE = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")                     # torchdiffeq's, not the paper's
 
 def diffeq_solver(method, **options):
@@ -101,7 +122,7 @@ def diffeq_solver(method, **options):
         return odeint(velocity, z, times[[0, -1]], method=method, **{**options, "options": inside})[-1]
     return solve
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-020
+# %% ../nbs/03_sampling.ipynb #03_sampling-024
 SOLVERS = {f.__name__: f for f in (euler, heun, adaptive_euler, adaptive_heun, exponential, exponential_2m)}
 SOLVERS["dopri5"] = diffeq_solver("dopri5", rtol=1e-4, atol=1e-4)
 
@@ -110,7 +131,7 @@ def evaluations(solver, steps):
     counts = dict(heun=2 * steps - 1, adaptive_euler=2 * steps, adaptive_heun=2 * steps, dopri5=None)
     return counts.get(solver, steps)
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-041
+# %% ../nbs/03_sampling.ipynb #03_sampling-045
 def guided(model, labels=None, scale=1.0, interval=(0.1, 1.0)):
     "`f(z, t)` → the output of `model` with `labels`, guided by `scale` α for t strictly inside `interval`. Paper (23)."
     if labels is None and scale != 1: raise ValueError(f"guidance_scale={scale:g} needs labels to guide towards; give them, or use 1")
@@ -126,25 +147,27 @@ def guided(model, labels=None, scale=1.0, interval=(0.1, 1.0)):
         return unconditional + scale * (conditional - unconditional)
     return output
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-043
+# %% ../nbs/03_sampling.ipynb #03_sampling-047
 def predictor(model, path, labels=None, guidance_scale=1.0, guidance_interval=(0.1, 1.0)):
     "`predict(z, t)` → x̂ for a solver, of a network that may be guided and predicts whatever its `prediction` says."
     output, prediction = guided(model, labels, guidance_scale, guidance_interval), getattr(model, "prediction", "x")
     return lambda z, t: path.to_target(prediction, output(z, t), z, t)
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-045
+# %% ../nbs/03_sampling.ipynb #03_sampling-049
 @torch.no_grad()
 def generate(model, # a network `model(z, t, labels)` with `num_classes` and `channels`
              path, # the path it was trained on
              labels, # `[N]` class numbers, on the model's device; zeros for an unconditional network
-             *, steps=10, solver="exponential_2m", guidance_scale=1.0, guidance_interval=(0.1, 1.0),
+             *, steps=10, solver="exponential_2m", # a key of `SOLVERS`, or "ancestral"
+             guidance_scale=1.0, guidance_interval=(0.1, 1.0),
              last_time=0.85, # the last step begins here; 1 makes all steps equal
              z=None, # begin here instead of at noise: `[N, C, *shape]`
              t_start=None, # the time of `z`
-             generator=None, # of the starting noise
+             generator=None, # of all noise
             ): # images `[N, C, *shape]` in [-1, 1]
     "Generate one image for every label."
-    if solver not in SOLVERS: raise ValueError(f"unknown solver {solver!r}; choose one of {', '.join(SOLVERS)}")
+    solvers = SOLVERS | dict(ancestral=partial(ancestral, generator=generator))
+    if solver not in solvers: raise ValueError(f"unknown solver {solver!r}; choose one of {', '.join(solvers)}")
     labels = torch.as_tensor(labels)
     if labels.is_floating_point() or labels.ndim != 1 or ((labels < 0) | (labels > model.num_classes)).any():
         known = f"0 to {model.num_classes - 1} ({model.num_classes} for no class)" if model.num_classes else "all 0: no classes"
@@ -154,11 +177,11 @@ def generate(model, # a network `model(z, t, labels)` with `num_classes` and `ch
     if t_start is not None and not path.t_min <= t_start < 1:
         raise ValueError(f"t_start={t_start}: give a time from {path.t_min:g} to below 1")
     shape = (len(labels), model.channels, *path.operator.shape)
-    if z is None: z, t_start = path.noise(torch.empty(shape, device=labels.device), generator), path.t_min
+    if z is None: z, t_start = path.start(torch.empty(shape, device=labels.device), generator), path.t_min
     if z.shape != shape: raise ValueError(f"z has shape {tuple(z.shape)}; for these labels and this path it must be {shape}")
     predict, training = predictor(model, path, labels, guidance_scale, guidance_interval), model.training
     try:
         model.eval()
-        return SOLVERS[solver](predict, path, z, time_grid(steps, t_start, last_time)).clamp(-1, 1)
+        return solvers[solver](predict, path, z, time_grid(steps, t_start, last_time)).clamp(-1, 1)
     finally:
         model.train(training)

@@ -208,7 +208,7 @@ def _size(depth, width, heads, bottleneck, context_start, patch_size, context_to
                 context_start=context_start, context_tokens=context_tokens, dropout=dropout)
 
 MODELS = {
-    **{f"JiT-XS/{p}": _size(4, 64, 4, 32, 1, p, context_tokens=4) for p in (2, 4, 8)},        # 0.3 M: 8, 28 or 32, 64 pixels
+    **{f"JiT-XS/{p}": _size(4, 64, 4, 32, 1, p, context_tokens=4) for p in (2, 4, 8, 16)},    # 0.3 M: 8, 28 or 32, 64 pixels
     **{f"JiT-S/{p}": _size(8, 192, 6, 64, 2, p, context_tokens=8) for p in (4, 8, 16)},       # 6 M: the same, with a GPU
     **{f"JiT-B/{p}": _size(12, 768, 12, 128, 4, p) for p in (16, 32)},
     **{f"JiT-L/{p}": _size(24, 1024, 16, 128, 8, p) for p in (16, 32)},

@@ -86,5 +86,10 @@ def change_of_log_density(a, D):  # one direction only
 def total_blur(b1, b2):  # blurs do not add
     return b1 + b2
 """,
+    "22.1": "equal_time = 3 / 4  # the middle of the scale's own time",
+    "22.2": """
+def cosine_clocks(t):  # noise first
+    return torch.cos(math.pi * t / 2), torch.sin(math.pi * t / 2)
+""",
     "24.1": "per_cent_worse = 100 * (9.40 - 7.73) / 7.73  # against the other table, not the baseline",
 }

@@ -20,12 +20,13 @@ def execute(path):
     outputs = [cell.outputs for cell in kept]
     for cell in kept:
         cell.source = ""
-    NotebookClient(nb, timeout=1800, store_widget_state=False, resources={"metadata": {"path": str(path.parent)}}).execute()
+    NotebookClient(nb, timeout=1800, resources={"metadata": {"path": str(path.parent)}}).execute()
     for cell, source, output in zip(kept, sources, outputs):
         cell.source, cell.outputs = source, output
     for cell in nb.cells:
         if cell.cell_type == "code":  # progress bars are for the person who watches, not for the page
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" and WIDGET not in o.get("data", {})]
+    nb.metadata.pop("widgets", None)
     nbformat.write(nb, path)
 
 

@@ -1,0 +1,310 @@
+"""The paper's tables and figures, and its rivals, on digits and on photographs: every network trained alike, three seeds.
+
+    make evidence                                     # or: python benchmarks/evidence.py
+    make evidence-small                               # all of it in reduced form, ten minutes
+    python benchmarks/evidence.py --only "Table 1"    # one experiment; --list names them
+
+Every run trains one network (`CONDITIONS`, a few options away from `BASE`) and measures what its experiments ask for. Finished runs
+are kept in runs/evidence/SIZE, and what was interrupted goes on from its last checkpoint. Two processes, one thread each, by default;
+about two and a half hours on two cores. The notebook 23_evidence draws the tables and figures from the result.
+"""
+import argparse
+import datetime
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import statistics
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, replace
+from functools import lru_cache
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")        # before torch: the processes share the cores
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from hdfm.baselines import METHODS
+from hdfm.checkpoint import write_whole
+from hdfm.core import dct
+from hdfm.data import as_bytes, as_floats, epoch_order, load_data
+from hdfm.metrics import (classifier_accuracy, digit_reader, feature_statistics, frechet_of_moments, frechet_of_statistics, mode_moments,
+                          nearest_distance)
+from hdfm.sampling import evaluations, generate, heun, predictor
+from hdfm.show import image_grid, save_png
+from hdfm.spectra import frequency_ratio
+from hdfm.train import PRESETS, Objective, build, fit, load_run, make_optimizer
+from machine import machine
+
+SEEDS = (0, 1, 2)
+BASE = dict(                                         # what every network of a data set shares
+    digits=replace(PRESETS["digits"], steps=800, batch_size=64, ema=0.995),
+    photos=replace(PRESETS["digits"], data="photos-64", model="JiT-XS/16", flip=True, steps=800, batch_size=32, ema=0.995))
+SIZES = dict(                                        # "full" keeps the batch sizes of BASE
+    full=dict(steps=800, seeds=SEEDS, samples=dict(digits=500, photos=400), traced=200),
+    small=dict(steps=60, batch_size=16, seeds=(0, 1), samples=dict(digits=100, photos=60), traced=30),
+    tiny=dict(steps=2, batch_size=8, seeds=(0, 1), samples=dict(digits=20, photos=12), traced=4))
+LEVELS = 50                                          # of IHDM: the evaluations of its one sampler
+BUDGETS = (10, 50)                                   # network evaluations per sample
+
+RIVALS = ("JiT", "HDFM", "HDFM-blur", "IHDM", "blurring diffusion", "LapFlow", "pyramidal flow")
+CONDITIONS = {name: dict(options) for name, options in METHODS.items()}
+CONDITIONS["IHDM"] |= dict(levels=LEVELS, sample_steps=LEVELS)
+CONDITIONS |= {f"HDFM, r = {r}": dict(blur_strength=r) for r in (0.1, 0.3, 0.5, 0.7, 4.0, 16.0)}
+CONDITIONS |= {f"HDFM, noise {s}": dict(noise_scale=s) for s in (0.8, 0.5)}
+CONDITIONS |= {
+    "HDFM, LayerSync": dict(layersync=0.2),
+    "HDFM, released code": dict(blur_strength=0.5, laplacian_coefficient=1.0),
+    "JiT, uniform times": dict(blur_strength=0.0, time_sampling="uniform"),
+    "HDFM, uniform times": dict(time_sampling="uniform"),
+    "JiT, late times": dict(blur_strength=0.0, time_mean=0.8),
+    "HDFM, late times": dict(time_mean=0.8),
+    "blurring diffusion, x-prediction": dict(METHODS["blurring diffusion"], prediction="x", loss="x"),
+}
+EXPERIMENTS = {                                      # name -> the conditions it compares, for each data set
+    "Table 1": dict.fromkeys(BASE, ("HDFM", "HDFM, v-prediction")),
+    "Table 2": dict(digits=RIVALS, photos=(*RIVALS, "blurring diffusion, x-prediction")),
+    "Table 3": dict.fromkeys(BASE, ("HDFM",)),
+    "Table 4": dict.fromkeys(BASE, ("HDFM", "HDFM, noise 0.8", "HDFM, noise 0.5")),
+    "Figure 5": dict(digits=("JiT", "HDFM", "HDFM-blur", "HDFM, r = 0.3", "HDFM, r = 0.5", "HDFM, r = 0.7"),
+                     photos=("JiT", "HDFM", "HDFM-blur", "HDFM, r = 0.3", "HDFM, r = 0.5")),
+    "LayerSync": dict.fromkeys(BASE, ("HDFM", "HDFM, LayerSync")),
+    "coefficient": dict.fromkeys(BASE, ("HDFM", "HDFM, released code", "HDFM, r = 0.5")),
+    "adaptive correction": dict.fromkeys(BASE, ("HDFM",)),
+    "blur strength": dict(digits=("JiT", "HDFM, r = 0.1", "HDFM, r = 0.3", "HDFM, r = 0.5", "HDFM, r = 0.7", "HDFM"),
+                          photos=("JiT", "HDFM, r = 0.3", "HDFM, r = 0.5", "HDFM", "HDFM, r = 4.0", "HDFM, r = 16.0")),
+    "training times": dict(digits=("JiT", "HDFM", "JiT, uniform times", "HDFM, uniform times", "JiT, late times", "HDFM, late times"),
+                           photos=("JiT", "HDFM", "JiT, uniform times", "HDFM, uniform times")),
+}
+GUIDANCE = (0.0, 1.0, 1.5, 2.9, 3.5)                 # 0: unconditional, 1: no guidance
+
+
+def config_of(data, condition, seed, size):
+    limits = SIZES[size]
+    config = replace(BASE[data], **CONDITIONS[condition], seed=seed, steps=limits["steps"],
+                     batch_size=limits.get("batch_size", BASE[data].batch_size))
+    return replace(config, warmup=config.steps // 10, sample_every=config.steps, save_every=max(1, config.steps // 2), keep=1)
+
+
+def samplers(condition, config):
+    """(key, solver, steps, last time, guidance) of every set of samples that is measured for a condition."""
+    if config.path == "ihdm": return [(f"ancestral {LEVELS}", "ancestral", LEVELS, 1.0, 1.0)]
+    if config.path == "blurring": return [(f"{s} {n}", s, n, 1.0, 1.0) for s in ("ancestral", "exponential") for n in BUDGETS]
+    jobs = [(f"exponential_2m {n}", "exponential_2m", n, 0.85, 1.0) for n in BUDGETS]
+    if condition in (*METHODS, "HDFM, r = 0.5"): jobs += [(f"heun {n}", "heun", (n + 1) // 2, 1.0, 1.0) for n in BUDGETS]
+    if condition == "HDFM":
+        jobs += [(f"{s} {n}", s, n if s == "euler" else n // 2, 1.0, 1.0) for s in ("euler", "adaptive_euler", "adaptive_heun") for n in BUDGETS]
+        jobs += [(f"guidance {g}", "exponential_2m", 10, 0.85, g) for g in GUIDANCE]
+    return jobs
+
+
+@lru_cache(maxsize=1)
+def real_images(name): return load_data(name)
+
+
+def edge_features(images):
+    """Histograms of oriented gradients `[N, 128]` of 64-pixel images: 4 by 4 cells, 8 directions; edges and textures, whatever their colour."""
+    from skimage.feature import hog
+    grey = ((images.clamp(-1, 1) + 1) / 2).mean(1).double().numpy()
+    return torch.stack([torch.from_numpy(hog(g, 8, (16, 16), (1, 1), feature_vector=True)) for g in grey])
+
+
+def features(data, images):
+    """name -> vectors of which a Fréchet distance is taken."""
+    if data == "digits": return dict(pixels=images.flatten(1))
+    return dict(layout=F.avg_pool2d(images, 8).flatten(1), edges=edge_features(images))
+
+
+@lru_cache(maxsize=1)
+def reference(data, n=3000):
+    """(statistics of the features, moments of the modes) of real images, at most `n` of them."""
+    real = real_images(BASE[data].data)
+    images = real.images[epoch_order(0, 0, len(real))[:n]]
+    return {name: feature_statistics(f) for name, f in features(data, images).items()}, mode_moments(images)
+
+
+def distances(data, images):
+    """Fréchet distances to the real images; of modes taken as independent under "modes"."""
+    statistics, moments = reference(data)
+    found = {name: frechet_of_statistics(*feature_statistics(f), *statistics[name]) for name, f in features(data, images).items()}
+    return dict(found, modes=frechet_of_moments(mode_moments(images), moments))
+
+
+def start_of_ihdm(path, data, labels, generator):
+    """Real images at the last level of blur, of the classes asked for: where IHDM begins."""
+    real, chosen = real_images(BASE[data].data), []
+    for label in labels.tolist():
+        places = (real.labels == label).nonzero().flatten()
+        chosen.append(places[torch.randint(len(places), (), generator=generator)])
+    return path.blurriest(real.images[torch.stack(chosen)])
+
+
+@torch.no_grad()
+def draw(data, config, model, path, n, solver, steps, last_time, guidance, chunk=200):
+    """`n` samples, classes in turn, from noise that depends on the seed alone."""
+    generator, images = torch.Generator().manual_seed(1000 + config.seed), []
+    for labels in (torch.arange(n) % model.num_classes).split(chunk):
+        begin = dict(z=start_of_ihdm(path, data, labels, generator), t_start=0.0) if config.path == "ihdm" else {}
+        images.append(generate(model, path, labels, steps=steps, solver=solver, last_time=last_time, guidance_scale=guidance,
+                               generator=generator, **begin))
+    return torch.cat(images)
+
+
+@torch.no_grad()
+def ratio_along(config, model, path, n, points=21):
+    """E_high / E_low of the states of a sampling run, from common noise; low is the lowest quarter of each axis (digits: half)."""
+    labels, cut = torch.arange(n) % model.num_classes, 0.5 if config.data == "digits" else 0.25
+    z = path.start(torch.empty(n, model.channels, *path.operator.shape), torch.Generator().manual_seed(7))
+    predict, ratios = predictor(model, path, labels), [frequency_ratio(z, cut).item()]
+    ts = torch.linspace(path.t_min, 1, points, dtype=torch.float64).tolist()
+    for t, t_next in zip(ts, ts[1:]):
+        z = heun(predict, path, z, [t, t_next])
+        ratios.append(frequency_ratio(z, cut).item())
+    return dict(times=ts, ratios=ratios)
+
+
+def run_folder(root, data, condition, seed):
+    return Path(root) / data / "".join(c if c.isalnum() or c in ".-" else "_" for c in condition) / f"seed{seed}"
+
+
+def measure(data, condition, seed, size, root):
+    """Train one network, or take it up where it was left, and measure it; the result is also left in a file."""
+    torch.set_num_threads(1)
+    limits, config = SIZES[size], config_of(data, condition, seed, size)
+    place = run_folder(root, data, condition, seed)
+    if (place / "result.json").exists(): return json.loads((place / "result.json").read_text())
+    n, began, real = limits["samples"][data], time.perf_counter(), real_images(config.data)
+    run = fit(config, place / "run", "evidence", resume=True, device="cpu", data=real)
+    _, model, path, info = load_run(run)
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    result = dict(data=data, condition=condition, seed=seed, size=size, commit=machine()["commit"], weights=info["sha256"][:16], loss=rows[-1]["loss"],
+                  training_seconds=round(rows[-1]["seconds"], 1), samples=n, entries={})
+    for key, solver, steps, last_time, guidance in samplers(condition, config):
+        images = draw(data, config, model, path, n, solver, steps, last_time, guidance)
+        entry = dict(evaluations=evaluations(solver, steps), **{k: float(f"{v:.5g}") for k, v in distances(data, images).items()})
+        if data == "digits": entry["recognised"] = classifier_accuracy(reader(), images, torch.arange(n) % model.num_classes)
+        result["entries"][key] = entry
+        if key == own_sampler(config):
+            result["nearest"] = nearest_distance(images[:100], real.images[:3000])
+            result["ring_gain"] = ring_gain(images, real.images[:3000])
+            write_whole(place / "samples.npy", numpy_bytes(as_bytes(images[:8])))
+    if condition in EXPERIMENTS["Figure 5"][data]: result["ratio"] = ratio_along(config, model, path, limits["traced"])
+    result["seconds"] = round(time.perf_counter() - began, 1)
+    write_whole(place / "result.json", json.dumps(result).encode())
+    shutil.rmtree(run / "checkpoints")                                 # it will not be trained further; the weights stay
+    return result
+
+
+def own_sampler(config, budget=BUDGETS[-1]):
+    """The key of the samples that a method is judged by: its own sampler, within a budget of evaluations."""
+    name = config.solver if config.path in ("ihdm", "blurring") else "exponential_2m"
+    return f"{name} {budget}"
+
+
+@lru_cache(maxsize=1)
+def reader(): return digit_reader(load_data("digits"))
+
+
+def ring_gain(images, real, rings=8):
+    """Standard deviation of the modes over that of real images, in square rings of frequency, coarse to fine."""
+    k = torch.arange(images.shape[-1])
+    ring = torch.maximum(k[:, None], k[None]) * rings // images.shape[-1]
+    variance, truth = (dct(x.double()).var(0).mean(0) for x in (images, real))
+    return [float(f"{(variance[ring == i].mean() / truth[ring == i].mean()).sqrt():.4g}") for i in range(rings)]
+
+
+def numpy_bytes(tensor):
+    stream = io.BytesIO()
+    np.save(stream, tensor.numpy())
+    return stream.getvalue()
+
+
+def floors(data, size):
+    """What as many real images score against the reference, three times."""
+    n, real, found = SIZES[size]["samples"][data], real_images(BASE[data].data), []
+    for seed in SEEDS:
+        chosen = epoch_order(seed + 1, 0, len(real))[:n]
+        found.append(distances(data, real.images[chosen]))
+    return found
+
+
+def costs(data, rounds=9):
+    """Seconds of a training step, and of a network evaluation in sampling, for each method: medians of rounds taken in turn."""
+    torch.set_num_threads(1)
+    real, found = real_images(BASE[data].data), {}
+    images, labels, tools = real.images[:32], real.labels[:32], {}
+    for name in METHODS:
+        config = replace(BASE[data], **CONDITIONS[name])
+        model, path = build(config, *real.shape, real.num_classes)
+        if hasattr(path, "prior"): path.fit(real.images[:500])
+        tools[name], found[name] = (config, model, path, Objective(config, model, path), make_optimizer(config, model)), ([], [])
+    for round in range(rounds):
+        for name, (config, model, path, objective, optimizer) in tools.items():
+            began = time.perf_counter()
+            optimizer.zero_grad(), objective(images, labels, round).backward(), optimizer.step()
+            middle = time.perf_counter()
+            steps = LEVELS if config.path == "ihdm" else 10
+            solver = own_sampler(config).split()[0]
+            generate(model, path, labels, steps=steps, solver=solver, last_time=1.0, generator=torch.Generator().manual_seed(0))
+            found[name][0].append(middle - began), found[name][1].append((time.perf_counter() - middle) / steps)
+    medians = {name: [statistics.median(times) for times in pair] for name, pair in found.items()}
+    return {name: dict(training_step=a / medians["JiT"][0], evaluation=b / medians["JiT"][1]) for name, (a, b) in medians.items()}
+
+
+def montage(root, data, conditions, place):
+    """Eight samples of each condition, a row each, first seed; and a row of real images on top."""
+    real = real_images(BASE[data].data)
+    rows = [as_bytes(real.images[epoch_order(0, 0, len(real))[:8]])]
+    rows += [torch.from_numpy(np.load(run_folder(root, data, name, 0) / "samples.npy")) for name in conditions]
+    save_png(image_grid(as_floats(torch.cat(rows)), 8, 4 if data == "digits" else 1), place)
+
+
+def quiet():
+    """One bar is enough: those of the processes are not shown (their errors are)."""
+    sys.stderr = open(os.devnull, "w")
+
+
+def jobs_of(experiments, seeds):
+    """(data, condition, seed) of every run that some experiments need, each once, the first experiment's first."""
+    wanted = [(data, condition, seed) for name in experiments for seed in seeds for data in BASE for condition in EXPERIMENTS[name][data]]
+    return list(dict.fromkeys(wanted))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", choices=SIZES, default="full")
+    parser.add_argument("--only", action="append", choices=EXPERIMENTS, help="an experiment; again for another")
+    parser.add_argument("--jobs", type=int, default=2, help="processes, one thread each (2)")
+    parser.add_argument("--root", help="where runs are kept (runs/evidence/SIZE)")
+    parser.add_argument("--out", help="the result (benchmarks/results/DATE-evidence.json; for other sizes in the root)")
+    args = parser.parse_args()
+    root, chosen = Path(args.root or f"runs/evidence/{args.size}"), args.only or list(EXPERIMENTS)
+    root.mkdir(parents=True, exist_ok=True)
+    date = str(datetime.date.today())
+    default = Path(__file__).parent / "results" / f"{date}-evidence.json" if args.size == "full" and not args.only else root / "evidence.json"
+    out, began, runs, jobs = Path(args.out or default), time.perf_counter(), [], jobs_of(chosen, SIZES[args.size]["seeds"])
+    with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn"), initializer=quiet) as pool:
+        waiting = [pool.submit(measure, *job, args.size, str(root)) for job in jobs]
+        for done in tqdm(as_completed(waiting), total=len(jobs), desc="runs", unit="run"): runs.append(done.result())
+    order = {job: i for i, job in enumerate(jobs)}
+    runs.sort(key=lambda run: order[run["data"], run["condition"], run["seed"]])
+    command = " ".join(["python benchmarks/evidence.py", *(f"--{k} {v}" for k, v in (("size", args.size),) if v != "full")])
+    result = dict(date=date, command=command, machine=machine(), size=args.size, seeds=SIZES[args.size]["seeds"], budgets=BUDGETS,
+                  base={data: asdict(config_of(data, "HDFM", 0, args.size)) for data in BASE}, conditions=CONDITIONS,
+                  experiments={name: EXPERIMENTS[name] for name in chosen}, images={data: real_images(BASE[data].data).fingerprint for data in BASE},
+                  floors={data: floors(data, args.size) for data in BASE}, costs={data: costs(data) for data in BASE},
+                  seconds_of_training_and_measuring=round(sum(run["seconds"] for run in runs)), runs=runs)
+    write_whole(out, (json.dumps(result, indent=1) + "\n").encode())
+    if "Table 2" in chosen:
+        for data in BASE: montage(root, data, ("HDFM", *[c for c in METHODS if c != "HDFM"]), out.with_name(f"{out.stem}-{data}.png"))
+    print(f"saved {out} after {(time.perf_counter() - began) / 60:.0f} minutes")
+
+
+if __name__ == "__main__":
+    main()
