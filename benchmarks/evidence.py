@@ -33,11 +33,10 @@ from tqdm import tqdm
 from hdfm.baselines import METHODS
 from hdfm.checkpoint import write_whole
 from hdfm.core import dct
-from hdfm.data import as_bytes, as_floats, epoch_order, load_data
+from hdfm.data import as_bytes, epoch_order, load_data
 from hdfm.metrics import (classifier_accuracy, digit_reader, feature_statistics, frechet_of_moments, frechet_of_statistics, mode_moments,
                           nearest_distance)
 from hdfm.sampling import evaluations, generate, heun, predictor
-from hdfm.show import image_grid, save_png
 from hdfm.spectra import frequency_ratio
 from hdfm.train import PRESETS, Objective, build, fit, load_run, make_optimizer
 from machine import machine
@@ -257,12 +256,28 @@ def costs(data, rounds=9):
     return {name: dict(training_step=a / medians["JiT"][0], evaluation=b / medians["JiT"][1]) for name, (a, b) in medians.items()}
 
 
-def montage(root, data, conditions, place):
-    """Eight samples of each condition, a row each, first seed; and a row of real images on top."""
-    real = real_images(BASE[data].data)
-    rows = [as_bytes(real.images[epoch_order(0, 0, len(real))[:8]])]
-    rows += [torch.from_numpy(np.load(run_folder(root, data, name, 0) / "samples.npy")) for name in conditions]
-    save_png(image_grid(as_floats(torch.cat(rows)), 8, 4 if data == "digits" else 1), place)
+def pictures(root, n=6):
+    """`n` real images of each data set and `n` samples of each method, first seed, as uint8 `[n, C, H, W]`."""
+    found = {}
+    for data in BASE:
+        real = real_images(BASE[data].data)
+        found[f"{data}: real"] = as_bytes(real.images[epoch_order(0, 0, len(real))[:n]]).numpy()
+        for name in METHODS:
+            file = run_folder(root, data, name, 0) / "samples.npy"
+            if file.exists(): found[f"{data}: {name}"] = np.load(file)[:n]
+    return found
+
+
+def draw_notebook(root, result):
+    """Run a copy of 23_evidence on a result that is not the committed one; it is left beside it."""
+    import nbformat
+    from nbclient import NotebookClient
+    place = Path(__file__).parents[1] / "nbs"
+    notebook = nbformat.read(place / "23_evidence.ipynb", as_version=4)
+    os.environ["HDFM_EVIDENCE"] = str(result.resolve())
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(place)}}).execute()
+    nbformat.write(notebook, root / "23_evidence.ipynb")
+    print(f"tables and figures: {root / '23_evidence.ipynb'}")
 
 
 def quiet():
@@ -282,6 +297,7 @@ def main():
     parser.add_argument("--only", action="append", choices=EXPERIMENTS, help="an experiment; again for another")
     parser.add_argument("--jobs", type=int, default=2, help="processes, one thread each (2)")
     parser.add_argument("--root", help="where runs are kept (runs/evidence/SIZE)")
+    parser.add_argument("--draw", action="store_true", help="also run a copy of the notebook 23_evidence on the result")
     parser.add_argument("--out", help="the result (benchmarks/results/DATE-evidence.json; for other sizes in the root)")
     args = parser.parse_args()
     root, chosen = Path(args.root or f"runs/evidence/{args.size}"), args.only or list(EXPERIMENTS)
@@ -301,9 +317,11 @@ def main():
                   floors={data: floors(data, args.size) for data in BASE}, costs={data: costs(data) for data in BASE},
                   seconds_of_training_and_measuring=round(sum(run["seconds"] for run in runs)), runs=runs)
     write_whole(out, (json.dumps(result, indent=1) + "\n").encode())
-    if "Table 2" in chosen:
-        for data in BASE: montage(root, data, ("HDFM", *[c for c in METHODS if c != "HDFM"]), out.with_name(f"{out.stem}-{data}.png"))
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **pictures(root))
+    write_whole(out.with_suffix(".npz"), stream.getvalue())
     print(f"saved {out} after {(time.perf_counter() - began) / 60:.0f} minutes")
+    if args.draw: draw_notebook(root, out)
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ class InverseHeat(BlurredPrior, BlurLevels):
     "IHDM (Rissanen et al., 2023) as a path: t = 1 - k/K, and what its network predicts as v is the step to the next sharper level."
     t_min, pairs, solvers = 0.0, (("v", "v"),), ("ancestral",)
     def __init__(self, shape, levels=100, blur_max=None,
-                 noise_scale=0.01, # of the noise in training, added to every level
-                 sampling_noise=0.0125): # δ, of the fresh noise after every step
+                 noise_scale=0.02, # of the noise in training, added to every level
+                 sampling_noise=0.025): # δ, of the fresh noise after every step
         super().__init__(shape, levels, blur_max)
         self.noise_scale, self.sampling_noise = float(noise_scale), float(sampling_noise)
 
