@@ -36,9 +36,9 @@ from hdfm.core import dct
 from hdfm.data import as_bytes, epoch_order, load_data
 from hdfm.metrics import (classifier_accuracy, digit_reader, feature_statistics, frechet_of_moments, frechet_of_statistics, mode_moments,
                           nearest_distance)
-from hdfm.sampling import evaluations, generate, heun, predictor
+from hdfm.sampling import evaluations, generate, heun, predictor, time_grid
 from hdfm.spectra import frequency_ratio
-from hdfm.train import PRESETS, Objective, build, fit, load_run, make_optimizer
+from hdfm.train import PRESETS, Objective, build, fit, load_run, make_optimizer, read_config
 from machine import machine
 
 SEEDS = (0, 1, 2)
@@ -52,10 +52,10 @@ SIZES = dict(                                        # "full" keeps the batch si
 LEVELS = 50                                          # of IHDM: the evaluations of its one sampler
 BUDGETS = (10, 50)                                   # network evaluations per sample
 
-RIVALS = ("JiT", "HDFM", "HDFM-blur", "IHDM", "blurring diffusion", "LapFlow", "pyramidal flow")
+RIVALS = ("JiT", "HDFM", "HDFM-blur", "IHDM", "blurring diffusion", "LapFlow")
 CONDITIONS = {name: dict(options) for name, options in METHODS.items()}
 CONDITIONS["IHDM"] |= dict(levels=LEVELS, sample_steps=LEVELS)
-CONDITIONS |= {f"HDFM, r = {r}": dict(blur_strength=r) for r in (0.1, 0.3, 0.5, 0.7, 4.0, 16.0)}
+CONDITIONS |= {f"HDFM, r = {r}": dict(blur_strength=r) for r in (0.3, 0.5, 16.0)}
 CONDITIONS |= {f"HDFM, noise {s}": dict(noise_scale=s) for s in (0.8, 0.5)}
 CONDITIONS |= {
     "HDFM, LayerSync": dict(layersync=0.2),
@@ -71,15 +71,15 @@ EXPERIMENTS = {                                      # name -> the conditions it
     "Table 2": dict(digits=RIVALS, photos=(*RIVALS, "blurring diffusion, x-prediction")),
     "Table 3": dict.fromkeys(BASE, ("HDFM",)),
     "Table 4": dict.fromkeys(BASE, ("HDFM", "HDFM, noise 0.8", "HDFM, noise 0.5")),
-    "Figure 5": dict(digits=("JiT", "HDFM", "HDFM-blur", "HDFM, r = 0.3", "HDFM, r = 0.5", "HDFM, r = 0.7"),
+    "Figure 5": dict(digits=("JiT", "HDFM", "HDFM-blur", "HDFM, r = 0.3", "HDFM, r = 0.5"),
                      photos=("JiT", "HDFM", "HDFM-blur", "HDFM, r = 0.3", "HDFM, r = 0.5")),
     "LayerSync": dict.fromkeys(BASE, ("HDFM", "HDFM, LayerSync")),
     "coefficient": dict.fromkeys(BASE, ("HDFM", "HDFM, released code", "HDFM, r = 0.5")),
     "adaptive correction": dict.fromkeys(BASE, ("HDFM",)),
-    "blur strength": dict(digits=("JiT", "HDFM, r = 0.1", "HDFM, r = 0.3", "HDFM, r = 0.5", "HDFM, r = 0.7", "HDFM"),
-                          photos=("JiT", "HDFM, r = 0.3", "HDFM, r = 0.5", "HDFM", "HDFM, r = 4.0", "HDFM, r = 16.0")),
+    "blur strength": dict(digits=("JiT", "HDFM, r = 0.3", "HDFM, r = 0.5", "HDFM"),
+                          photos=("JiT", "HDFM, r = 0.3", "HDFM, r = 0.5", "HDFM", "HDFM, r = 16.0")),
     "training times": dict(digits=("JiT", "HDFM", "JiT, uniform times", "HDFM, uniform times", "JiT, late times", "HDFM, late times"),
-                           photos=("JiT", "HDFM", "JiT, uniform times", "HDFM, uniform times")),
+                           photos=()),
 }
 GUIDANCE = (0.0, 1.0, 1.5, 2.9, 3.5)                 # 0: unconditional, 1: no guidance
 
@@ -92,18 +92,27 @@ def config_of(data, condition, seed, size):
 
 
 def samplers(condition, config):
-    """(key, solver, steps, last time, guidance) of every set of samples that is measured for a condition."""
-    if config.path == "ihdm": return [(f"ancestral {LEVELS}", "ancestral", LEVELS, 1.0, 1.0)]
-    if config.path == "blurring": return [(f"{s} {n}", s, n, 1.0, 1.0) for s in ("ancestral", "exponential") for n in BUDGETS]
-    jobs = [(f"exponential_2m {n}", "exponential_2m", n, 0.85, 1.0) for n in BUDGETS]
-    if condition in (*METHODS, "HDFM, r = 0.5"): jobs += [(f"heun {n}", "heun", (n + 1) // 2, 1.0, 1.0) for n in BUDGETS]
+    """(key, solver, steps, last time, guidance, start) of every set of samples of a condition; the one it is judged by comes last."""
+    if config.path == "ihdm":
+        return [(f"ancestral {LEVELS}, fitted start", "ancestral", LEVELS, 1.0, 1.0, "own"), (f"ancestral {LEVELS}", "ancestral", LEVELS, 1.0, 1.0, "real")]
+    if config.path == "blurring":
+        return [(f"{solver} {n}", solver, n, 1.0, 1.0, "own") for solver in ("exponential_2m", "ancestral") for n in BUDGETS]
+    jobs = [(f"heun {n}", "heun", (n + 1) // 2, 1.0, 1.0, "own") for n in BUDGETS if condition in METHODS]
+    if config.prediction == "v": return jobs                           # a step that asks for x divides by what may be nothing
     if condition == "HDFM":
-        jobs += [(f"{s} {n}", s, n if s == "euler" else n // 2, 1.0, 1.0) for s in ("euler", "adaptive_euler", "adaptive_heun") for n in BUDGETS]
-        jobs += [(f"guidance {g}", "exponential_2m", 10, 0.85, g) for g in GUIDANCE]
-    return jobs
+        jobs += [(f"{s} {n}", s, n if s == "euler" else n // 2, 1.0, 1.0, "own") for s in ("euler", "adaptive_euler", "adaptive_heun") for n in BUDGETS]
+        jobs += [(f"guidance {g}", "exponential_2m", 10, 0.85, g, "own") for g in GUIDANCE]
+    if config.path == "blur": jobs += [("exponential_2m 50, real start", "exponential_2m", 50, 0.85, 1.0, "real")]
+    return jobs + [(f"exponential_2m {n}", "exponential_2m", n, 0.85, 1.0, "own") for n in BUDGETS]
 
 
-@lru_cache(maxsize=1)
+def network_evaluations(solver, steps, last_time, guidance):
+    """Per sample; where there is guidance, an evaluation costs two."""
+    doubled = sum(0.1 < t < 1 for t in time_grid(steps, last_time=last_time)[:-1]) if guidance not in (0, 1) else 0
+    return evaluations(solver, steps) + doubled
+
+
+@lru_cache(maxsize=2)
 def real_images(name): return load_data(name)
 
 
@@ -120,23 +129,27 @@ def features(data, images):
     return dict(layout=F.avg_pool2d(images, 8).flatten(1), edges=edge_features(images))
 
 
-@lru_cache(maxsize=1)
-def reference(data, n=3000):
-    """(statistics of the features, moments of the modes) of real images, at most `n` of them."""
-    real = real_images(BASE[data].data)
-    images = real.images[epoch_order(0, 0, len(real))[:n]]
+def statistics_of(data, images):
+    """(statistics of the features, moments of the modes) of images."""
     return {name: feature_statistics(f) for name, f in features(data, images).items()}, mode_moments(images)
 
 
-def distances(data, images):
-    """Fréchet distances to the real images; of modes taken as independent under "modes"."""
-    statistics, moments = reference(data)
+@lru_cache(maxsize=2)
+def reference(data, n=3000):
+    """The statistics of at most `n` real images."""
+    real = real_images(BASE[data].data)
+    return statistics_of(data, real.images[epoch_order(0, 0, len(real))[:n]])
+
+
+def distances(data, images, real=None):
+    """Fréchet distances to real images of which the statistics are given; of modes taken as independent under "modes"."""
+    statistics, moments = real or reference(data)
     found = {name: frechet_of_statistics(*feature_statistics(f), *statistics[name]) for name, f in features(data, images).items()}
     return dict(found, modes=frechet_of_moments(mode_moments(images), moments))
 
 
-def start_of_ihdm(path, data, labels, generator):
-    """Real images at the last level of blur, of the classes asked for: where IHDM begins."""
+def blurred_images(path, data, labels, generator):
+    """Real images of the classes asked for, as blurred as the path has them: where IHDM begins, and HDFM-blur may."""
     real, chosen = real_images(BASE[data].data), []
     for label in labels.tolist():
         places = (real.labels == label).nonzero().flatten()
@@ -145,11 +158,11 @@ def start_of_ihdm(path, data, labels, generator):
 
 
 @torch.no_grad()
-def draw(data, config, model, path, n, solver, steps, last_time, guidance, chunk=200):
+def draw(data, config, model, path, n, solver, steps, last_time, guidance, start, chunk=200):
     """`n` samples, classes in turn, from noise that depends on the seed alone."""
     generator, images = torch.Generator().manual_seed(1000 + config.seed), []
     for labels in (torch.arange(n) % model.num_classes).split(chunk):
-        begin = dict(z=start_of_ihdm(path, data, labels, generator), t_start=0.0) if config.path == "ihdm" else {}
+        begin = dict(z=blurred_images(path, data, labels, generator), t_start=path.t_min) if start == "real" else {}
         images.append(generate(model, path, labels, steps=steps, solver=solver, last_time=last_time, guidance_scale=guidance,
                                generator=generator, **begin))
     return torch.cat(images)
@@ -172,39 +185,49 @@ def run_folder(root, data, condition, seed):
     return Path(root) / data / "".join(c if c.isalnum() or c in ".-" else "_" for c in condition) / f"seed{seed}"
 
 
-def measure(data, condition, seed, size, root):
-    """Train one network, or take it up where it was left, and measure it; the result is also left in a file."""
-    torch.set_num_threads(1)
-    limits, config = SIZES[size], config_of(data, condition, seed, size)
-    place = run_folder(root, data, condition, seed)
-    if (place / "result.json").exists(): return json.loads((place / "result.json").read_text())
-    n, began, real = limits["samples"][data], time.perf_counter(), real_images(config.data)
-    run = fit(config, place / "run", "evidence", resume=True, device="cpu", data=real, stop=alone)
+def trained(run, config, real):
+    """The network of a run, trained now, or before, or from where that was left."""
+    if (run / "model.safetensors").exists() and read_config(run)[1] == config and load_run(run)[3]["step"] == config.steps: return load_run(run)
+    fit(config, run, "evidence", resume=True, device="cpu", data=real, stop=alone)
     if alone: sys.exit()
-    _, model, path, info = load_run(run)
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    result = dict(data=data, condition=condition, seed=seed, size=size, commit=machine()["commit"], weights=info["sha256"][:16], loss=rows[-1]["loss"],
-                  training_seconds=round(rows[-1]["seconds"], 1), samples=n, entries={})
-    for key, solver, steps, last_time, guidance in samplers(condition, config):
-        images = draw(data, config, model, path, n, solver, steps, last_time, guidance)
-        entry = dict(evaluations=evaluations(solver, steps), **{k: float(f"{v:.5g}") for k, v in distances(data, images).items()})
+    shutil.rmtree(run / "checkpoints")                                 # it will not be trained further
+    return load_run(run)
+
+
+def measure(data, condition, seed, size, root):
+    """Train one network and measure it, each as far as that is not yet done; what is finished is kept in files."""
+    torch.set_num_threads(1)
+    limits, config, began = SIZES[size], config_of(data, condition, seed, size), time.perf_counter()
+    place, n, real = run_folder(root, data, condition, seed), limits["samples"][data], real_images(BASE[data].data)
+    _, model, path, info = trained(place / "run", config, real)
+    rows = [json.loads(line) for line in (place / "run" / "metrics.jsonl").read_text().splitlines()]
+    file, about = place / "result.json", dict(data=data, condition=condition, seed=seed, size=size, weights=info["sha256"][:16], samples=n)
+    known = json.loads(file.read_text()) if file.exists() else {}
+    if any(known.get(key) != value for key, value in about.items()): known = {}
+    result = dict(about, commit=known.get("commit", COMMIT), loss=rows[-1]["loss"], training_seconds=round(rows[-1]["seconds"], 1),
+                  entries=known.get("entries", {}), seconds=known.get("seconds", 0.0), **{k: v for k, v in known.items() if k in EXTRAS})
+    jobs = samplers(condition, config)
+    result["entries"] = {key: result["entries"][key] for key, *_ in jobs if key in result["entries"]}
+    for key, solver, steps, last_time, guidance, start in jobs:
+        own = key == jobs[-1][0]
+        if key in result["entries"] and not (own and "ring_gain" not in result): continue
+        images = draw(data, config, model, path, n, solver, steps, last_time, guidance, start)
+        entry = dict(evaluations=network_evaluations(solver, steps, last_time, guidance))
+        entry |= {k: float(f"{v:.5g}") for k, v in distances(data, images).items()}
         if data == "digits": entry["recognised"] = classifier_accuracy(reader(), images, torch.arange(n) % model.num_classes)
         result["entries"][key] = entry
-        if key == own_sampler(config):
-            result["nearest"] = nearest_distance(images[:100], real.images[:3000])
-            result["ring_gain"] = ring_gain(images, real.images[:3000])
+        if own:
+            some = real.images[epoch_order(0, 0, len(real))[:3000]]
+            result |= dict(nearest=nearest_distance(images[:100], some), ring_gain=ring_gain(images, some))
             write_whole(place / "samples.npy", numpy_bytes(as_bytes(images[:8])))
-    if condition in EXPERIMENTS["Figure 5"][data]: result["ratio"] = ratio_along(config, model, path, limits["traced"])
-    result["seconds"] = round(time.perf_counter() - began, 1)
-    write_whole(place / "result.json", json.dumps(result).encode())
-    shutil.rmtree(run / "checkpoints")                                 # it will not be trained further; the weights stay
+    if condition in EXPERIMENTS["Figure 5"][data] and "ratio" not in result:
+        result["ratio"] = ratio_along(config, model, path, limits["traced"])
+    result["seconds"] = round(max(result["seconds"], time.perf_counter() - began), 1)
+    write_whole(file, json.dumps(result).encode())
     return result
 
 
-def own_sampler(config, budget=BUDGETS[-1]):
-    """The key of the samples that a method is judged by: its own sampler, within a budget of evaluations."""
-    name = config.solver if config.path in ("ihdm", "blurring") else "exponential_2m"
-    return f"{name} {budget}"
+COMMIT, EXTRAS = machine()["commit"], ("nearest", "ring_gain", "ratio")
 
 
 @lru_cache(maxsize=1)
@@ -226,12 +249,10 @@ def numpy_bytes(tensor):
 
 
 def floors(data, size):
-    """What as many real images score against the reference, three times."""
-    n, real, found = SIZES[size]["samples"][data], real_images(BASE[data].data), []
-    for seed in SEEDS:
-        chosen = epoch_order(seed + 1, 0, len(real))[:n]
-        found.append(distances(data, real.images[chosen]))
-    return found
+    """What as many real images score against others, three times."""
+    n, real = SIZES[size]["samples"][data], real_images(BASE[data].data)
+    orders = [epoch_order(seed + 1, 0, len(real)) for seed in SEEDS]
+    return [distances(data, real.images[order[:n]], statistics_of(data, real.images[order[n:n + 3000]])) for order in orders]
 
 
 def costs(data, rounds):
@@ -250,7 +271,7 @@ def costs(data, rounds):
             optimizer.zero_grad(), objective(images, labels, round).backward(), optimizer.step()
             middle = time.perf_counter()
             steps = LEVELS if config.path == "ihdm" else 10
-            solver = own_sampler(config).split()[0]
+            solver = samplers(name, config)[-1][1]
             generate(model, path, labels, steps=steps, solver=solver, last_time=1.0, generator=torch.Generator().manual_seed(0))
             found[name][0].append(middle - began), found[name][1].append((time.perf_counter() - middle) / steps)
     medians = {name: [statistics.median(times) for times in pair] for name, pair in found.items()}

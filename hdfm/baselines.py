@@ -52,7 +52,7 @@ class InverseHeat(BlurredPrior, BlurLevels):
 
     def sample(self, x_0, x_1, t):
         z = self.interpolate(x_0, x_1, t)
-        return PathSample(x_0, x_1, z, torch.as_tensor(t), self.blurred(x_1, self.level(x_1, t) - 1) - z)
+        return PathSample(x_0, x_1, z, torch.as_tensor(t), self.blurred(x_1, (self.level(x_1, t) - 1).clamp(min=0)) - z)
 
     def to_target(self, prediction, output, x_t, t):
         "The next sharper level, which is what a step of this chain asks of the network."
@@ -66,6 +66,7 @@ class InverseHeat(BlurredPrior, BlurLevels):
 # %% ../nbs/22_baselines.ipynb #22_baselines-019
 class ModePath(HeatProbPath):
     "A path Z = a·X + s·E in the modes of its `operator`; a subclass gives the clocks a and s, functions of t."
+    solvers = ("euler", "heun", "exponential", "exponential_2m", "dopri5", "ancestral")             # all but the adaptive correction
     def __init__(self, operator, noise_scale=1.0, t_eps=0.05):
         super().__init__(operator.shape, 0.0, noise_scale, t_eps=t_eps)
         self.operator = operator
@@ -103,9 +104,11 @@ class ModePath(HeatProbPath):
         a, s = self.signal_and_noise(x_t, t)
         return self.operator.pixels((self.operator.modes(x_t) - s * self.operator.modes(epsilon)) / a.clamp(min=1 / max_gain), x_t)
 
+    def epsilon_to_velocity(self, epsilon, x_t, t): return self.target_to_velocity(self.epsilon_to_target(epsilon, x_t, t), x_t, t)
+
     def velocity_to_target(self, velocity, x_t, t, max_gain=1e4):
-        modes = self.operator.modes(velocity) - self.rates(x_t, t)[1] * self.operator.modes(x_t)
-        return self.operator.pixels(modes / self.weight(x_t, t).clamp(min=1 / max_gain), x_t)
+        modes, weight = self.operator.modes(velocity) - self.rates(x_t, t)[1] * self.operator.modes(x_t), self.weight(x_t, t)
+        return self.operator.pixels(torch.where(weight > 1 / max_gain, modes / weight, 0.0), x_t)       # 0: nothing of it is known yet
 
     def __repr__(self): return f"{type(self).__name__}({self.operator.shape}, noise_scale={self.noise_scale:g})"
 
@@ -153,9 +156,10 @@ class HaarOperator:
         check_floating(x, name)
         if tuple(x.shape[-2:]) != self.shape: raise ValueError(f"{name} has shape {tuple(x.shape)}, but this operator works on {self.shape}")
         x = x.to(torch.promote_types(x.dtype, torch.float32))
-        return self.rows.to(x) @ x @ self.columns.to(x).T
+        with torch.autocast(x.device.type, enabled=False): return self.rows.to(x) @ x @ self.columns.to(x).T
 
-    def pixels(self, X, like): return (self.rows.to(X).T @ X @ self.columns.to(X)).to(like.dtype)
+    def pixels(self, X, like):
+        with torch.autocast(X.device.type, enabled=False): return (self.rows.to(X).T @ X @ self.columns.to(X)).to(like.dtype)
 
 # %% ../nbs/22_baselines.ipynb #22_baselines-036
 class LaplacianFlow(ModePath):
@@ -171,9 +175,10 @@ class LaplacianFlow(ModePath):
         self.schedule, self.scales = schedule, scales
 
     def clocks(self, t, like):
-        begin = self.operator.band.to(t) / self.scales
-        if self.schedule == "lapflow": return ((t - begin) / (1 - begin)).clamp(min=0), 1 - t
-        return torch.minimum((self.operator.band.to(t) + 1) * (t - begin).clamp(min=0), t), 1 - t
+        band = self.operator.band.to(t)
+        begin, end = band / self.scales, (band + 1) / self.scales
+        if self.schedule == "lapflow": return torch.where(t < begin, 0 * t, (t - begin) / (1 - begin)), 1 - t
+        return torch.where(t < begin, 0 * t, torch.where(t < end, (band + 1) * (t - begin), t)), 1 - t
 
 # %% ../nbs/22_baselines.ipynb #22_baselines-043
 METHODS = {                                       # name -> options of `TrainConfig`
@@ -195,8 +200,6 @@ def make_rival(config, shape):
     if (config.prediction, config.loss) not in path.pairs:
         known = " or ".join(f"prediction={p} with loss={q}" for p, q in path.pairs)
         raise ValueError(f"path={config.path} is trained by {known}, not by prediction={config.prediction} with loss={config.loss}")
-    if path.solvers and config.solver not in path.solvers:
-        raise ValueError(f"path={config.path} is sampled by solver={' or '.join(path.solvers)}, not by {config.solver}")
     if config.path == "ihdm" and (config.sample_steps != config.levels or config.last_time != 1):
         raise ValueError(f"path=ihdm is sampled level by level: give sample_steps={config.levels} (as many as levels) and last_time=1")
     return path

@@ -18,6 +18,8 @@ def output_gain(path, prediction, loss, x, t, max_gain=1e4):
     for name in (prediction, loss):
         if name not in PREDICTIONS:
             raise ValueError(f"unknown prediction or loss {name!r}; choose one of {', '.join(PREDICTIONS)}")
+    if path.pairs and (prediction, loss) not in path.pairs:
+        raise ValueError(f"{type(path).__name__} cannot be learned by prediction={prediction!r} with loss={loss!r}")
     if path.t_min and "eps" in (prediction, loss):
         raise ValueError("a path without noise has no noise to predict; choose 'x' or 'v'")
     def noise_gain(t_low): return expand_time(t, x).clamp(min=t_low) / path.remaining(x, t)

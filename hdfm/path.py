@@ -187,6 +187,7 @@ class BlurredPrior:
 
 class BlurProbPath(BlurredPrior, HeatProbPath):
     "HDFM-blur: z_t = u_t from `t_min` to 1, no noise; it begins at the Gaussian that `fit` fits to the data's modes at `t_min`."
+    solvers = ("euler", "heun", "exponential", "exponential_2m", "dopri5")                            # without noise, none of the rest
     def __init__(self, shape, blur_strength=1.0, t_min=0.01, spectrum="spectral"):
         super().__init__(shape, blur_strength, spectrum=spectrum)
         if self.blur_strength == 0: raise ValueError("blur_strength=0: without noise and without blur there is no path; give r > 0")

@@ -168,6 +168,8 @@ def generate(model, # a network `model(z, t, labels)` with `num_classes` and `ch
     "Generate one image for every label."
     solvers = SOLVERS | dict(ancestral=partial(ancestral, generator=generator))
     if solver not in solvers: raise ValueError(f"unknown solver {solver!r}; choose one of {', '.join(solvers)}")
+    if path.solvers and solver not in path.solvers:
+        raise ValueError(f"{type(path).__name__} cannot be sampled by solver={solver!r}; choose one of {', '.join(path.solvers)}")
     labels = torch.as_tensor(labels)
     if labels.is_floating_point() or labels.ndim != 1 or ((labels < 0) | (labels > model.num_classes)).any():
         known = f"0 to {model.num_classes - 1} ({model.num_classes} for no class)" if model.num_classes else "all 0: no classes"

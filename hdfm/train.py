@@ -181,11 +181,14 @@ def build(config, channels, height, width, num_classes):
 
 def make_path(config, shape):
     "The path that `config` names, for images of `shape` (H, W)."
-    if config.path == "blur": return BlurProbPath(shape, config.blur_strength, config.t_min, config.spectrum)
-    if config.path != "heat":
+    if config.path == "blur": path = BlurProbPath(shape, config.blur_strength, config.t_min, config.spectrum)
+    elif config.path != "heat":
         from hdfm.baselines import make_rival                          # a later notebook, for those who compare
-        return make_rival(config, shape)
-    return HeatProbPath(shape, config.blur_strength, config.noise_scale, config.spectrum, config.t_eps, config.laplacian_coefficient)
+        path = make_rival(config, shape)
+    else: path = HeatProbPath(shape, config.blur_strength, config.noise_scale, config.spectrum, config.t_eps, config.laplacian_coefficient)
+    if path.solvers and config.solver not in path.solvers:
+        raise ValueError(f"path={config.path} is sampled by solver={' or '.join(path.solvers)}, not by {config.solver}")
+    return path
 
 def learning_rate(config, step):
     "The rate of `step` (from 0): linear warm-up, then constant or half a cosine down to 0."
