@@ -6,7 +6,8 @@
 
 Every run trains one network (`CONDITIONS`, a few options away from `BASE`) and measures what its experiments ask for. Finished runs
 are kept in runs/evidence/SIZE, and what was interrupted goes on from its last checkpoint. Two processes, one thread each, by default;
-about two and a half hours on two cores. The notebook 23_evidence draws the tables and figures from the result.
+about an hour and a half on two cores. The notebook 23_evidence draws the tables and figures from the result. With a GPU, the photographs
+with a larger network and for longer: `python benchmarks/evidence.py --size large --device cuda --jobs 1` (not run by us yet).
 """
 import argparse
 import datetime
@@ -48,7 +49,9 @@ BASE = dict(                                         # what every network of a d
 SIZES = dict(                                        # "full" keeps the batch sizes of BASE
     full=dict(steps=800, seeds=SEEDS, samples=dict(digits=500, photos=400), traced=200, rounds=9),
     small=dict(steps=60, batch_size=16, seeds=(0, 1), samples=dict(digits=100, photos=60), traced=30, rounds=3),
-    tiny=dict(steps=2, batch_size=8, seeds=(0, 1), samples=dict(digits=20, photos=12), traced=4, rounds=1))
+    tiny=dict(steps=2, batch_size=8, seeds=(0, 1), samples=dict(digits=20, photos=12), traced=4, rounds=1),
+    large=dict(steps=20_000, batch_size=128, seeds=SEEDS, samples=dict(photos=2000), traced=500, rounds=9,      # for a GPU
+               options=dict(model="JiT-S/16", lr=5e-4, ema=0.9995, precision="bf16", compile=True)))
 LEVELS = 50                                          # of IHDM: the evaluations of its one sampler
 BUDGETS = (10, 50)                                   # network evaluations per sample
 
@@ -62,13 +65,14 @@ CONDITIONS |= {
     "HDFM, released code": dict(blur_strength=0.5, laplacian_coefficient=1.0),
     "JiT, uniform times": dict(blur_strength=0.0, time_sampling="uniform"),
     "HDFM, uniform times": dict(time_sampling="uniform"),
+    "JiT, uniform times, x-loss": dict(blur_strength=0.0, time_sampling="uniform", loss="x"),
     "JiT, late times": dict(blur_strength=0.0, time_mean=0.8),
     "HDFM, late times": dict(time_mean=0.8),
     "blurring diffusion, x-prediction": dict(METHODS["blurring diffusion"], prediction="x", loss="x"),
 }
 EXPERIMENTS = {                                      # name -> the conditions it compares, for each data set
     "Table 1": dict.fromkeys(BASE, ("HDFM", "HDFM, v-prediction")),
-    "Table 2": dict(digits=RIVALS, photos=(*RIVALS, "blurring diffusion, x-prediction")),
+    "Table 2": dict.fromkeys(BASE, (*RIVALS, "blurring diffusion, x-prediction")),
     "Table 3": dict.fromkeys(BASE, ("HDFM",)),
     "Table 4": dict.fromkeys(BASE, ("HDFM", "HDFM, noise 0.8", "HDFM, noise 0.5")),
     "Figure 5": dict(digits=("JiT", "HDFM", "HDFM-blur", "HDFM, r = 0.3", "HDFM, r = 0.5"),
@@ -79,14 +83,14 @@ EXPERIMENTS = {                                      # name -> the conditions it
     "blur strength": dict(digits=("JiT", "HDFM, r = 0.3", "HDFM, r = 0.5", "HDFM"),
                           photos=("JiT", "HDFM, r = 0.3", "HDFM, r = 0.5", "HDFM", "HDFM, r = 16.0")),
     "training times": dict(digits=("JiT", "HDFM", "JiT, uniform times", "HDFM, uniform times", "JiT, late times", "HDFM, late times"),
-                           photos=()),
+                           photos=("JiT", "HDFM", "JiT, uniform times", "HDFM, uniform times", "JiT, uniform times, x-loss")),
 }
 GUIDANCE = (0.0, 1.0, 1.5, 2.9, 3.5)                 # 0: unconditional, 1: no guidance
 
 
 def config_of(data, condition, seed, size):
     limits = SIZES[size]
-    config = replace(BASE[data], **CONDITIONS[condition], seed=seed, steps=limits["steps"],
+    config = replace(BASE[data], **{**limits.get("options", {}), **CONDITIONS[condition]}, seed=seed, steps=limits["steps"],
                      batch_size=limits.get("batch_size", BASE[data].batch_size))
     return replace(config, warmup=config.steps // 10, sample_every=config.steps, save_every=max(1, config.steps // 2), keep=1)
 
@@ -103,6 +107,7 @@ def samplers(condition, config):
         jobs += [(f"{s} {n}", s, n if s == "euler" else n // 2, 1.0, 1.0, "own") for s in ("euler", "adaptive_euler", "adaptive_heun") for n in BUDGETS]
         jobs += [(f"guidance {g}", "exponential_2m", 10, 0.85, g, "own") for g in GUIDANCE]
     if config.path == "blur": jobs += [("exponential_2m 50, real start", "exponential_2m", 50, 0.85, 1.0, "real")]
+    if config.path == "heat": jobs += [("exponential_2m 50, equal steps", "exponential_2m", 50, 1.0, 1.0, "own")]
     return jobs + [(f"exponential_2m {n}", "exponential_2m", n, 0.85, 1.0, "own") for n in BUDGETS]
 
 
@@ -160,19 +165,20 @@ def blurred_images(path, data, labels, generator):
 @torch.no_grad()
 def draw(data, config, model, path, n, solver, steps, last_time, guidance, start, chunk=200):
     """`n` samples, classes in turn, from noise that depends on the seed alone."""
-    generator, images = torch.Generator().manual_seed(1000 + config.seed), []
+    device, generator, images = next(model.parameters()).device, torch.Generator().manual_seed(1000 + config.seed), []
     for labels in (torch.arange(n) % model.num_classes).split(chunk):
-        begin = dict(z=blurred_images(path, data, labels, generator), t_start=path.t_min) if start == "real" else {}
-        images.append(generate(model, path, labels, steps=steps, solver=solver, last_time=last_time, guidance_scale=guidance,
-                               generator=generator, **begin))
+        begin = dict(z=blurred_images(path, data, labels, generator).to(device), t_start=path.t_min) if start == "real" else {}
+        images.append(generate(model, path, labels.to(device), steps=steps, solver=solver, last_time=last_time,
+                               guidance_scale=guidance, generator=generator, **begin).cpu())
     return torch.cat(images)
 
 
 @torch.no_grad()
 def ratio_along(config, model, path, n, points=21):
     """E_high / E_low of the states of a sampling run, from common noise; low is the lowest quarter of each axis (digits: half)."""
-    labels, cut = torch.arange(n) % model.num_classes, 0.5 if config.data == "digits" else 0.25
-    z = path.start(torch.empty(n, model.channels, *path.operator.shape), torch.Generator().manual_seed(7))
+    device, cut = next(model.parameters()).device, 0.5 if config.data == "digits" else 0.25
+    labels = torch.arange(n, device=device) % model.num_classes
+    z = path.start(torch.empty(n, model.channels, *path.operator.shape, device=device), torch.Generator().manual_seed(7))
     predict, ratios = predictor(model, path, labels), [frequency_ratio(z, cut).item()]
     ts = torch.linspace(path.t_min, 1, points, dtype=torch.float64).tolist()
     for t, t_next in zip(ts, ts[1:]):
@@ -185,21 +191,22 @@ def run_folder(root, data, condition, seed):
     return Path(root) / data / "".join(c if c.isalnum() or c in ".-" else "_" for c in condition) / f"seed{seed}"
 
 
-def trained(run, config, real):
+def trained(run, config, real, device):
     """The network of a run, trained now, or before, or from where that was left."""
-    if (run / "model.safetensors").exists() and read_config(run)[1] == config and load_run(run)[3]["step"] == config.steps: return load_run(run)
-    fit(config, run, "evidence", resume=True, device="cpu", data=real, stop=alone)
-    if alone: sys.exit()
-    shutil.rmtree(run / "checkpoints")                                 # it will not be trained further
-    return load_run(run)
+    file = run / "model.safetensors"
+    if not (file.exists() and read_config(run)[1] == config and load_run(run)[3]["step"] == config.steps):
+        fit(config, run, "evidence", resume=True, device=device, data=real, stop=alone)
+        if alone: sys.exit()
+        shutil.rmtree(run / "checkpoints")                             # it will not be trained further
+    return load_run(run, device)
 
 
-def measure(data, condition, seed, size, root):
+def measure(data, condition, seed, size, root, device="cpu"):
     """Train one network and measure it, each as far as that is not yet done; what is finished is kept in files."""
     torch.set_num_threads(1)
     limits, config, began = SIZES[size], config_of(data, condition, seed, size), time.perf_counter()
     place, n, real = run_folder(root, data, condition, seed), limits["samples"][data], real_images(BASE[data].data)
-    _, model, path, info = trained(place / "run", config, real)
+    _, model, path, info = trained(place / "run", config, real, device)
     rows = [json.loads(line) for line in (place / "run" / "metrics.jsonl").read_text().splitlines()]
     file, about = place / "result.json", dict(data=data, condition=condition, seed=seed, size=size, weights=info["sha256"][:16], samples=n)
     known = json.loads(file.read_text()) if file.exists() else {}
@@ -248,6 +255,9 @@ def numpy_bytes(tensor):
     return stream.getvalue()
 
 
+def data_of(size): return SIZES[size]["samples"]
+
+
 def floors(data, size):
     """What as many real images score against others, three times."""
     n, real = SIZES[size]["samples"][data], real_images(BASE[data].data)
@@ -256,7 +266,7 @@ def floors(data, size):
 
 
 def costs(data, rounds):
-    """Seconds of a training step, and of a network evaluation in sampling, for each method: medians of rounds taken in turn."""
+    """A training step and a network evaluation in sampling of each method, in those of JiT: medians of rounds taken in turn, on the CPU."""
     torch.set_num_threads(1)
     real, found = real_images(BASE[data].data), {}
     images, labels, tools = real.images[:32], real.labels[:32], {}
@@ -317,9 +327,10 @@ def quiet():
 alone = ()
 
 
-def jobs_of(experiments, seeds):
+def jobs_of(experiments, size):
     """(data, condition, seed) of every run that some experiments need, each once, the first experiment's first."""
-    wanted = [(data, condition, seed) for name in experiments for seed in seeds for data in BASE for condition in EXPERIMENTS[name][data]]
+    wanted = [(data, condition, seed) for name in experiments for seed in SIZES[size]["seeds"] for data in data_of(size)
+              for condition in EXPERIMENTS[name][data]]
     return list(dict.fromkeys(wanted))
 
 
@@ -328,6 +339,7 @@ def main():
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--only", action="append", choices=EXPERIMENTS, help="an experiment; again for another")
     parser.add_argument("--jobs", type=int, default=2, help="processes, one thread each (2)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
     parser.add_argument("--root", help="where runs are kept (runs/evidence/SIZE)")
     parser.add_argument("--draw", action="store_true", help="also run a copy of the notebook 23_evidence on the result")
     parser.add_argument("--out", help="the result (benchmarks/results/DATE-evidence.json; for other sizes in the root)")
@@ -336,17 +348,18 @@ def main():
     root.mkdir(parents=True, exist_ok=True)
     date = str(datetime.date.today())
     default = Path(__file__).parent / "results" / f"{date}-evidence.json" if args.size == "full" and not args.only else root / "evidence.json"
-    out, began, runs, jobs = Path(args.out or default), time.perf_counter(), [], jobs_of(chosen, SIZES[args.size]["seeds"])
+    out, began, runs, jobs = Path(args.out or default), time.perf_counter(), [], jobs_of(chosen, args.size)
     with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn"), initializer=quiet) as pool:
-        waiting = [pool.submit(measure, *job, args.size, str(root)) for job in jobs]
+        waiting = [pool.submit(measure, *job, args.size, str(root), args.device) for job in jobs]
         for done in tqdm(as_completed(waiting), total=len(jobs), desc="runs", unit="run"): runs.append(done.result())
     order = {job: i for i, job in enumerate(jobs)}
     runs.sort(key=lambda run: order[run["data"], run["condition"], run["seed"]])
     command = " ".join(["python benchmarks/evidence.py", *(f"--{k} {v}" for k, v in (("size", args.size),) if v != "full")])
     result = dict(date=date, command=command, machine=machine(), size=args.size, seeds=SIZES[args.size]["seeds"], budgets=BUDGETS,
-                  base={data: asdict(config_of(data, "HDFM", 0, args.size)) for data in BASE}, conditions=CONDITIONS,
-                  experiments={name: EXPERIMENTS[name] for name in chosen}, images={data: real_images(BASE[data].data).fingerprint for data in BASE},
-                  floors={data: floors(data, args.size) for data in BASE}, costs={data: costs(data, SIZES[args.size]["rounds"]) for data in BASE},
+                  base={data: asdict(config_of(data, "HDFM", 0, args.size)) for data in data_of(args.size)}, conditions=CONDITIONS,
+                  experiments={name: EXPERIMENTS[name] for name in chosen}, images={data: real_images(BASE[data].data).fingerprint for data in data_of(args.size)},
+                  floors={data: floors(data, args.size) for data in data_of(args.size)},
+                  costs={data: costs(data, SIZES[args.size]["rounds"]) for data in data_of(args.size)},
                   seconds_of_training_and_measuring=round(sum(run["seconds"] for run in runs)), runs=runs)
     write_whole(out, (json.dumps(result, indent=1) + "\n").encode())
     stream = io.BytesIO()
