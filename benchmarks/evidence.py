@@ -65,14 +65,13 @@ CONDITIONS |= {
     "HDFM, released code": dict(blur_strength=0.5, laplacian_coefficient=1.0),
     "JiT, uniform times": dict(blur_strength=0.0, time_sampling="uniform"),
     "HDFM, uniform times": dict(time_sampling="uniform"),
-    "JiT, uniform times, x-loss": dict(blur_strength=0.0, time_sampling="uniform", loss="x"),
     "JiT, late times": dict(blur_strength=0.0, time_mean=0.8),
     "HDFM, late times": dict(time_mean=0.8),
     "blurring diffusion, x-prediction": dict(METHODS["blurring diffusion"], prediction="x", loss="x"),
 }
 EXPERIMENTS = {                                      # name -> the conditions it compares, for each data set
     "Table 1": dict.fromkeys(BASE, ("HDFM", "HDFM, v-prediction")),
-    "Table 2": dict.fromkeys(BASE, (*RIVALS, "blurring diffusion, x-prediction")),
+    "Table 2": dict(digits=RIVALS, photos=(*RIVALS, "blurring diffusion, x-prediction")),
     "Table 3": dict.fromkeys(BASE, ("HDFM",)),
     "Table 4": dict.fromkeys(BASE, ("HDFM", "HDFM, noise 0.8", "HDFM, noise 0.5")),
     "Figure 5": dict(digits=("JiT", "HDFM", "HDFM-blur", "HDFM, r = 0.3", "HDFM, r = 0.5"),
@@ -83,7 +82,7 @@ EXPERIMENTS = {                                      # name -> the conditions it
     "blur strength": dict(digits=("JiT", "HDFM, r = 0.3", "HDFM, r = 0.5", "HDFM"),
                           photos=("JiT", "HDFM, r = 0.3", "HDFM, r = 0.5", "HDFM", "HDFM, r = 16.0")),
     "training times": dict(digits=("JiT", "HDFM", "JiT, uniform times", "HDFM, uniform times", "JiT, late times", "HDFM, late times"),
-                           photos=("JiT", "HDFM", "JiT, uniform times", "HDFM, uniform times", "JiT, uniform times, x-loss")),
+                           photos=("JiT", "HDFM", "JiT, uniform times", "HDFM, uniform times")),
 }
 GUIDANCE = (0.0, 1.0, 1.5, 2.9, 3.5)                 # 0: unconditional, 1: no guidance
 
@@ -107,7 +106,8 @@ def samplers(condition, config):
         jobs += [(f"{s} {n}", s, n if s == "euler" else n // 2, 1.0, 1.0, "own") for s in ("euler", "adaptive_euler", "adaptive_heun") for n in BUDGETS]
         jobs += [(f"guidance {g}", "exponential_2m", 10, 0.85, g, "own") for g in GUIDANCE]
     if config.path == "blur": jobs += [("exponential_2m 50, real start", "exponential_2m", 50, 0.85, 1.0, "real")]
-    if config.path == "heat": jobs += [("exponential_2m 50, equal steps", "exponential_2m", 50, 1.0, 1.0, "own")]
+    if any(condition in names for e in ("blur strength", "training times") for names in EXPERIMENTS[e].values()):
+        jobs += [("exponential_2m 50, equal steps", "exponential_2m", 50, 1.0, 1.0, "own")]
     return jobs + [(f"exponential_2m {n}", "exponential_2m", n, 0.85, 1.0, "own") for n in BUDGETS]
 
 

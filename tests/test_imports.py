@@ -12,7 +12,7 @@ def modules_after(code):
     return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
 
 
-@pytest.mark.parametrize("module", ["core", "path", "exact", "sampling", "vit", "objective"])
+@pytest.mark.parametrize("module", ["core", "path", "exact", "sampling", "vit", "objective", "baselines"])
 def test_the_mathematics_needs_only_torch_and_numpy(module):
     added = modules_after(f"import hdfm.{module}") - modules_after("import torch, numpy")
     assert not added & HEAVY, added & HEAVY
