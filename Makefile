@@ -57,7 +57,7 @@ benchmark: .venv/.dev  ## time the heat operator against scipy and against the p
 benchmark-%: .venv/.dev  ## another experiment of benchmarks/: benchmark-digits, -digits-sampling, -toy, -few-steps, -restoration (half an hour to four)
 	$(BIN)/python benchmarks/$(subst -,_,$*).py
 
-evidence: .venv/.dev  ## the paper's tables and figures, and its rivals, three seeds (two hours and a half, resumable)
+evidence: .venv/.dev  ## the paper's tables and figures, and its rivals, three seeds (an hour and a half, resumable)
 	$(BIN)/python benchmarks/evidence.py
 
 evidence-small: .venv/.dev  ## all of that in reduced form: the results, and 23_evidence drawn from them (ten minutes)

@@ -283,7 +283,7 @@ def costs(data, rounds):
             steps = LEVELS if config.path == "ihdm" else 10
             solver = samplers(name, config)[-1][1]
             generate(model, path, labels, steps=steps, solver=solver, last_time=1.0, generator=torch.Generator().manual_seed(0))
-            found[name][0].append(middle - began), found[name][1].append((time.perf_counter() - middle) / steps)
+            found[name][0].append(middle - began), found[name][1].append((time.perf_counter() - middle) / evaluations(solver, steps))
     medians = {name: [statistics.median(times) for times in pair] for name, pair in found.items()}
     return {name: dict(training_step=a / medians["JiT"][0], evaluation=b / medians["JiT"][1]) for name, (a, b) in medians.items()}
 
