@@ -91,5 +91,6 @@ def total_blur(b1, b2):  # blurs do not add
 def cosine_clocks(t):  # noise first
     return torch.cos(math.pi * t / 2), torch.sin(math.pi * t / 2)
 """,
+    "23.1": "same_blur_at_256 = 256 / 8  # the width grows so, not r",
     "24.1": "per_cent_worse = 100 * (9.40 - 7.73) / 7.73  # against the other table, not the baseline",
 }
