@@ -230,7 +230,7 @@ def measure(data, condition, seed, size, root, device="cpu"):
     if condition in EXPERIMENTS["Figure 5"][data] and "ratio" not in result:
         result["ratio"] = ratio_along(config, model, path, limits["traced"])
     result["seconds"] = round(max(result["seconds"], time.perf_counter() - began), 1)
-    write_whole(file, json.dumps(result).encode())
+    if result != known: write_whole(file, json.dumps(result).encode())
     return result
 
 
