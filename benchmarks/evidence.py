@@ -255,9 +255,6 @@ def numpy_bytes(tensor):
     return stream.getvalue()
 
 
-def data_of(size): return SIZES[size]["samples"]
-
-
 def floors(data, size):
     """What as many real images score against others, three times."""
     n, real = SIZES[size]["samples"][data], real_images(BASE[data].data)
@@ -288,10 +285,10 @@ def costs(data, rounds):
     return {name: dict(training_step=a / medians["JiT"][0], evaluation=b / medians["JiT"][1]) for name, (a, b) in medians.items()}
 
 
-def pictures(root, n=6):
+def pictures(root, sets, n=6):
     """`n` real images of each data set and `n` samples of each method, first seed, as uint8 `[n, C, H, W]`."""
     found = {}
-    for data in BASE:
+    for data in sets:
         real = real_images(BASE[data].data)
         found[f"{data}: real"] = as_bytes(real.images[epoch_order(0, 0, len(real))[:n]]).numpy()
         for name in METHODS:
@@ -327,9 +324,9 @@ def quiet():
 alone = ()
 
 
-def jobs_of(experiments, size):
+def jobs_of(experiments, size, sets):
     """(data, condition, seed) of every run that some experiments need, each once, the first experiment's first."""
-    wanted = [(data, condition, seed) for name in experiments for seed in SIZES[size]["seeds"] for data in data_of(size)
+    wanted = [(data, condition, seed) for name in experiments for seed in SIZES[size]["seeds"] for data in sets
               for condition in EXPERIMENTS[name][data]]
     return list(dict.fromkeys(wanted))
 
@@ -338,6 +335,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--only", action="append", choices=EXPERIMENTS, help="an experiment; again for another")
+    parser.add_argument("--data", action="append", choices=BASE, help="one of the data sets only")
     parser.add_argument("--jobs", type=int, default=2, help="processes, one thread each (2)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
     parser.add_argument("--root", help="where runs are kept (runs/evidence/SIZE)")
@@ -346,9 +344,10 @@ def main():
     args = parser.parse_args()
     root, chosen = Path(args.root or f"runs/evidence/{args.size}"), args.only or list(EXPERIMENTS)
     root.mkdir(parents=True, exist_ok=True)
+    sets = [data for data in SIZES[args.size]["samples"] if data in (args.data or BASE)]
     date = str(datetime.date.today())
-    default = Path(__file__).parent / "results" / f"{date}-evidence.json" if args.size == "full" and not args.only else root / "evidence.json"
-    out, began, runs, jobs = Path(args.out or default), time.perf_counter(), [], jobs_of(chosen, args.size)
+    default = Path(__file__).parent / "results" / f"{date}-evidence.json" if args.size == "full" and not (args.only or args.data) else root / "evidence.json"
+    out, began, runs, jobs = Path(args.out or default), time.perf_counter(), [], jobs_of(chosen, args.size, sets)
     with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn"), initializer=quiet) as pool:
         waiting = [pool.submit(measure, *job, args.size, str(root), args.device) for job in jobs]
         for done in tqdm(as_completed(waiting), total=len(jobs), desc="runs", unit="run"): runs.append(done.result())
@@ -356,14 +355,14 @@ def main():
     runs.sort(key=lambda run: order[run["data"], run["condition"], run["seed"]])
     command = " ".join(["python benchmarks/evidence.py", *(f"--{k} {v}" for k, v in (("size", args.size),) if v != "full")])
     result = dict(date=date, command=command, machine=machine(), size=args.size, seeds=SIZES[args.size]["seeds"], budgets=BUDGETS,
-                  base={data: asdict(config_of(data, "HDFM", 0, args.size)) for data in data_of(args.size)}, conditions=CONDITIONS,
-                  experiments={name: EXPERIMENTS[name] for name in chosen}, images={data: real_images(BASE[data].data).fingerprint for data in data_of(args.size)},
-                  floors={data: floors(data, args.size) for data in data_of(args.size)},
-                  costs={data: costs(data, SIZES[args.size]["rounds"]) for data in data_of(args.size)},
+                  base={data: asdict(config_of(data, "HDFM", 0, args.size)) for data in sets}, conditions=CONDITIONS,
+                  experiments={name: EXPERIMENTS[name] for name in chosen}, images={data: real_images(BASE[data].data).fingerprint for data in sets},
+                  floors={data: floors(data, args.size) for data in sets},
+                  costs={data: costs(data, SIZES[args.size]["rounds"]) for data in sets},
                   seconds_of_training_and_measuring=round(sum(run["seconds"] for run in runs)), runs=runs)
     write_whole(out, (json.dumps(result, indent=1) + "\n").encode())
     stream = io.BytesIO()
-    np.savez_compressed(stream, **pictures(root))
+    np.savez_compressed(stream, **pictures(root, sets))
     write_whole(out.with_suffix(".npz"), stream.getvalue())
     print(f"saved {out} after {(time.perf_counter() - began) / 60:.0f} minutes")
     if args.draw: draw_notebook(root, out)

@@ -31,7 +31,7 @@ def test_a_rival_trained_in_a_way_it_cannot_be_is_refused_before_anything_is_mad
 
 
 def test_the_evidence_is_resumed(tmp_path):
-    command = [sys.executable, ROOT / "benchmarks" / "evidence.py", "--size", "tiny", "--only", "Table 1", "--root"]
+    command = [sys.executable, ROOT / "benchmarks" / "evidence.py", "--size", "tiny", "--only", "Table 1", "--data", "digits", "--root"]
     process = subprocess.Popen([*command, tmp_path / "a"], stderr=subprocess.DEVNULL, start_new_session=True)
     until = time.time() + 200
     while not list(tmp_path.glob("a/*/*/*/result.json")) and time.time() < until:
@@ -44,5 +44,5 @@ def test_the_evidence_is_resumed(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert all(path.stat().st_mtime_ns == when for path, when in kept.items())         # what was finished was not done again
     found = json.loads((tmp_path / "a" / "evidence.json").read_text())
-    assert len(found["runs"]) == 2 * 2 * 2 and {run["seed"] for run in found["runs"]} == {0, 1}
+    assert len(found["runs"]) == 2 * 2 and {run["seed"] for run in found["runs"]} == {0, 1}
     assert {"command", "machine", "seeds", "images", "floors", "costs"} <= set(found)
