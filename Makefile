@@ -5,7 +5,7 @@ RUN      ?= runs/digits
 BIN      := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check notebooks-test pytest notebooks export readme benchmark evidence evidence-small docs lab clean
+.PHONY: help demo test check notebooks-test pytest notebooks export readme benchmark evidence evidence-small gpu docs lab clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -34,8 +34,9 @@ demo: .venv/.run  ## train, sample and evaluate on real handwritten digits (five
 
 test: check notebooks-test pytest  ## everything: agreement, notebooks, pytest
 
-check: .venv/.dev  # notebooks clean, library and README exported from them
+check: .venv/.dev  # notebooks clean, library and README exported from them, one thought a line
 	$(BIN)/python tools/agree.py
+	$(BIN)/python tools/style.py
 
 notebooks-test: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --timing
@@ -60,8 +61,11 @@ benchmark-%: .venv/.dev  ## another experiment of benchmarks/: benchmark-digits,
 evidence: .venv/.dev  ## the paper's tables and figures, and its rivals, three seeds (an hour and a half, resumable)
 	$(BIN)/python benchmarks/evidence.py
 
-evidence-small: .venv/.dev  ## all of that in reduced form: the results, and 23_evidence drawn from them (ten minutes)
+evidence-small: .venv/.dev  ## all of that in reduced form: the results, and 27_evidence drawn from them (ten minutes)
 	$(BIN)/python benchmarks/evidence.py --size small --draw
+
+gpu: .venv/.dev  ## what only a GPU can say, measured on one (40 minutes, resumable, no network)
+	$(BIN)/python benchmarks/gpu.py
 
 docs: .venv/.dev  ## build the site into _docs (needs Quarto)
 	PATH="$(CURDIR)/$(BIN):$$PATH" nbdev_proc_nbs

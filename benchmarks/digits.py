@@ -1,17 +1,21 @@
-"""Train the digits preset with and without blur, three seeds each, and write the table that the README shows.
+"""Train the digits preset with and without blur, three seeds each, and write the table that the
+README shows.
 
     make benchmark-digits                             # or: python benchmarks/digits.py
 
-Half an hour on two cores. It can be stopped and started again: finished parts are kept under runs/benchmark-digits.
+Half an hour on two cores. It can be stopped and started again: finished parts are kept under
+runs/benchmark-digits.
 """
+
 import datetime
 import json
 import statistics
-from dataclasses import replace
 from pathlib import Path
 
+from hdfm.config import PRESETS
 from hdfm.evaluate import evaluate_run
-from hdfm.train import PRESETS, fit, read_metrics
+from hdfm.run import RunFolder
+from hdfm.train import fit
 from machine import machine
 
 METHODS = {"HDFM, blur strength 1": 1.0, "plain flow matching, blur strength 0": 0.0}
@@ -28,7 +32,12 @@ def percent(values):
 
 
 def row(name, frechet, accuracy, nearest):
-    return dict(name=name, pixel_frechet=spread(frechet, 2), accuracy=percent(accuracy), nearest_rms=spread(nearest, 3))
+    return dict(
+        name=name,
+        pixel_frechet=spread(frechet, 2),
+        accuracy=percent(accuracy),
+        nearest_rms=spread(nearest, 3),
+    )
 
 
 def main():
@@ -36,21 +45,40 @@ def main():
     reports = {name: [] for name in METHODS}
     for seed in SEEDS:
         for name, blur_strength in METHODS.items():
-            config = replace(PRESETS["digits"], blur_strength=blur_strength, seed=seed)
-            run = fit(config, folder / f"r{blur_strength:g}-seed{seed}", "digits", resume=True, device="cpu")
+            config = PRESETS["digits"].replace(blur_strength=blur_strength, seed=seed)
+            run = folder / f"r{blur_strength:g}-seed{seed}"
+            fit(config, run, "digits", resume=True, device="cpu")
             report = evaluate_run(run, seed=seed)
-            print(json.dumps(dict(name=name, seed=seed, **{k: report[k] for k in MEASURES})), flush=True)
-            reports[name].append(dict(report, train_seconds=read_metrics(run)[-1]["seconds"]))
-    table = [row(name, *([r[k] for r in found] for k in MEASURES)) for name, found in reports.items()]
+            measured = {k: report[k] for k in MEASURES}
+            print(json.dumps(dict(name=name, seed=seed, **measured)), flush=True)
+            seconds = RunFolder(run).metrics()[-1]["seconds"]
+            reports[name].append(dict(report, train_seconds=seconds))
+    table = [
+        row(name, *([r[k] for r in found] for k in MEASURES)) for name, found in reports.items()
+    ]
     real = [r["real"] for r in reports["HDFM, blur strength 1"]]
-    table.append(dict(name="real digits: two halves; the 597 the SVM has not seen; nearest other",
-                      pixel_frechet=spread([r["pixel_frechet_of_halves"] for r in real], 2),
-                      accuracy=f"{100 * real[0]['accuracy']:.1f} %", nearest_rms=f"{real[0]['nearest_rms']:.3f}"))
+    table.append(
+        dict(
+            name="real digits: two halves; the 597 the SVM has not seen; nearest other",
+            pixel_frechet=spread([r["pixel_frechet_of_halves"] for r in real], 2),
+            accuracy=f"{100 * real[0]['accuracy']:.1f} %",
+            nearest_rms=f"{real[0]['nearest_rms']:.3f}",
+        )
+    )
     protocol = reports["HDFM, blur strength 1"][0]["protocol"]
-    sentence = (f"{PRESETS['digits'].steps} steps of {PRESETS['digits'].batch_size}, `{PRESETS['digits'].model}`, "
-                f"{protocol['evaluations']:g} evaluations of `{protocol['solver']}`, the last from t = {protocol['last_time']:g}")
-    result = dict(date=str(datetime.date.today()), command="python benchmarks/digits.py", machine=machine(),
-                  protocol=sentence, table=table, reports=reports)
+    sentence = (
+        f"{PRESETS['digits'].steps} steps of {PRESETS['digits'].batch_size}, "
+        f"`{PRESETS['digits'].model}`, {protocol['evaluations']:g} evaluations of "
+        f"`{protocol['solver']}`, the last from t = {protocol['last_time']:g}"
+    )
+    result = dict(
+        date=str(datetime.date.today()),
+        command="python benchmarks/digits.py",
+        machine=machine(),
+        protocol=sentence,
+        table=table,
+        reports=reports,
+    )
     path = Path(__file__).parent / "results" / f"{result['date']}-digits.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")

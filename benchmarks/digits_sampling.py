@@ -1,38 +1,43 @@
-"""What solvers and guidance do on digits trained with blur, and the frequency ratio with and without: evidence for 24_claims.
+"""What solvers and guidance do on digits trained with blur, and the frequency ratio with and
+without: evidence for 28_claims.
 
     make benchmark-digits-sampling                    # or: python benchmarks/digits_sampling.py
 
-Uses the networks of benchmarks/digits.py (and trains them first where they are missing). Half an hour on two cores after
-that. It can be stopped and started again: finished parts are kept under runs/benchmark-digits-sampling.
+Uses the networks of benchmarks/digits.py (and trains them first where they are missing). Half an
+hour on two cores after that. It can be stopped and started again: finished parts are kept under
+runs/benchmark-digits-sampling.
 """
+
 import datetime
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from digits import SEEDS
+from few_steps import FIXED_STEP, steps_for
+from hdfm.checkpoint import write_whole
+from hdfm.config import PRESETS
 from hdfm.data import load_data
 from hdfm.evaluate import generate_many
 from hdfm.metrics import classifier_accuracy, digit_reader, frechet_distance
-from hdfm.sampling import SOLVERS, evaluations, exponential_2m, guided, time_grid
+from hdfm.run import RunFolder
+from hdfm.sampling import Sampling, exponential_2m, guided, time_grid
 from hdfm.spectra import frequency_ratio
-from hdfm.train import PRESETS, fit, load_run
+from hdfm.train import fit
 from machine import machine
 
 FOLDER = Path("runs/benchmark-digits-sampling")
-BUDGETS, GUIDANCE, SAMPLES = (10, 20, 50), (0.0, 0.5, 1.0, 2.0, 3.0), 1800
-
-
-def steps_for(solver, budget):
-    """The most steps of a solver that cost at most `budget` evaluations."""
-    return max(n for n in range(1, budget + 1) if evaluations(solver, n) <= budget)
+BUDGETS = (10, 20, 50)
+GUIDANCE = (0.0, 0.5, 1.0, 2.0, 3.0)
+SAMPLES = 1800
 
 
 def ratio_along(model, path, seed):
-    """The frequency ratio (low: the lowest half of each axis) of the states of one sampling run of 20 steps."""
-    labels, states = torch.arange(SAMPLES) % 10, []
+    """The frequency ratio (low: the lowest half of each axis) of the states of one sampling run
+    of 20 steps."""
+    labels = torch.arange(SAMPLES) % 10
+    states = []
     predict = guided(model, labels)
 
     def watched(z, t):
@@ -49,25 +54,36 @@ def measure(blur_strength, seed):
     path = FOLDER / f"r{blur_strength:g}-seed{seed}.json"
     if path.exists():
         return json.loads(path.read_text())
-    config = replace(PRESETS["digits"], blur_strength=blur_strength, seed=seed)
-    run = fit(config, Path("runs/benchmark-digits") / f"r{blur_strength:g}-seed{seed}", "digits", resume=True, device="cpu")
-    _, model, prob_path, info = load_run(run)
+    config = PRESETS["digits"].replace(blur_strength=blur_strength, seed=seed)
+    run = Path("runs/benchmark-digits") / f"r{blur_strength:g}-seed{seed}"
+    fit(config, run, "digits", resume=True, device="cpu")
+    _, model, prob_path, info = RunFolder(run).load()
     data = load_data("digits")
-    read, labels = digit_reader(data), torch.arange(SAMPLES) % 10
-    report = dict(blur_strength=blur_strength, seed=seed, weights=info["sha256"][:16], frequency_ratio=ratio_along(model, prob_path, seed),
-                  solvers={}, guidance={})
-    for solver in SOLVERS if blur_strength else ():
+    read = digit_reader(data)
+    labels = torch.arange(SAMPLES) % 10
+    report = dict(
+        blur_strength=blur_strength,
+        seed=seed,
+        weights=info["sha256"][:16],
+        frequency_ratio=ratio_along(model, prob_path, seed),
+        solvers={},
+        guidance={},
+    )
+    def drawn(**options):
+        how = Sampling(last_time=1.0, **options)
+        return generate_many(model, prob_path, labels, seed, how, progress=None)
+
+    for solver in FIXED_STEP if blur_strength else ():
         for budget in BUDGETS:
-            images = generate_many(model, prob_path, labels, seed, progress=None, steps=steps_for(solver, budget), solver=solver,
-                                   last_time=1.0)
+            images = drawn(solver=solver, steps=steps_for(solver, budget))
             report["solvers"].setdefault(solver, {})[budget] = frechet_distance(images, data.images)
     for scale in GUIDANCE if blur_strength else ():
-        images = generate_many(model, prob_path, labels, seed, progress=None, guidance_scale=scale, guidance_interval=(-1.0, 1.0),
-                               last_time=1.0)
-        report["guidance"][scale] = dict(accuracy=classifier_accuracy(read, images, labels), pixel_frechet=frechet_distance(images, data.images))
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(report))
-    partial.rename(path)
+        images = drawn(guidance_scale=scale, guidance_interval=(-1.0, 1.0))
+        report["guidance"][scale] = dict(
+            accuracy=classifier_accuracy(read, images, labels),
+            pixel_frechet=frechet_distance(images, data.images),
+        )
+    write_whole(path, json.dumps(report).encode())
     print(json.dumps(report), flush=True)
     return json.loads(path.read_text())
 
@@ -75,8 +91,13 @@ def measure(blur_strength, seed):
 def main():
     FOLDER.mkdir(parents=True, exist_ok=True)
     reports = [measure(r, seed) for seed in SEEDS for r in (1.0, 0.0)]
-    result = dict(date=str(datetime.date.today()), command="python benchmarks/digits_sampling.py", machine=machine(),
-                  samples=SAMPLES, reports=reports)
+    result = dict(
+        date=str(datetime.date.today()),
+        command="python benchmarks/digits_sampling.py",
+        machine=machine(),
+        samples=SAMPLES,
+        reports=reports,
+    )
     path = Path(__file__).parent / "results" / f"{result['date']}-digits-sampling.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(f"saved {path}")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'RMSNorm', 'frequencies', 'grid_positions', 'sincos_embedding', 'rotary_table', 'rotate', 'Attention',
-           'SwiGLU', 'modulate', 'Block', 'time_features', 'JiT', 'LinearPlus', 'build_model']
+           'SwiGLU', 'modulate', 'Block', 'time_features', 'unpatch', 'check_labels', 'JiT', 'build_model']
 
 # %% ../nbs/07_vit.ipynb #07_vit-003
 import torch
@@ -12,19 +12,18 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from .exact import GaussianPosterior
-from .path import PREDICTIONS
-
 # %% ../nbs/07_vit.ipynb #07_vit-007
 class RMSNorm(nn.Module):
     "x / rms(x) · weight over the last axis, in float32."
     def __init__(self, dim, eps=1e-6):
         super().__init__()
-        self.eps, self.weight = eps, nn.Parameter(torch.ones(dim))
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, x):
         h = x.float()
-        return (h * torch.rsqrt(h.square().mean(-1, keepdim=True) + self.eps) * self.weight).type_as(x)
+        normalised = h * torch.rsqrt(h.square().mean(-1, keepdim=True) + self.eps)
+        return (normalised * self.weight).type_as(x)
 
 # %% ../nbs/07_vit.ipynb #07_vit-010
 def frequencies(n, theta=10_000.0):
@@ -42,7 +41,9 @@ def sincos_embedding(grid, dim):
     return torch.cat([f(a) for a in angles for f in (torch.sin, torch.cos)], -1)
 
 def rotary_table(grid, dim, context):
-    "cos and sin `[context + grid², dim/2]` for `rotate`; the first `context` tokens have no place and are not rotated."
+    """cos and sin for `rotate`, each `[context + grid², dim/2]`.
+
+    The first `context` tokens have no place and are not rotated."""
     angles = torch.cat([p * frequencies(dim // 4) for p in grid_positions(grid)], -1)
     angles = torch.cat([torch.zeros(context, dim // 2), angles])
     return angles.cos(), angles.sin()
@@ -50,7 +51,8 @@ def rotary_table(grid, dim, context):
 # %% ../nbs/07_vit.ipynb #07_vit-011
 def rotate(x, cos, sin):
     "Rotate the pairs (x[2i], x[2i+1]) of `[..., N, dim]` by the angles of `rotary_table`."
-    a, b = x[..., 0::2], x[..., 1::2]
+    a = x[..., 0::2]
+    b = x[..., 1::2]
     return torch.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)
 
 # %% ../nbs/07_vit.ipynb #07_vit-015
@@ -58,16 +60,23 @@ class Attention(nn.Module):
     "Self-attention with normalised, rotated queries and keys."
     def __init__(self, dim, heads, dropout=0.0):
         super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        self.q_norm, self.k_norm = RMSNorm(dim // heads), RMSNorm(dim // heads)
+        self.heads = heads
+        self.dropout = dropout
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.q_norm = RMSNorm(dim // heads)
+        self.k_norm = RMSNorm(dim // heads)
 
     def forward(self, x, cos, sin):
         B, N, D = x.shape
-        q, k, v = self.qkv(x).view(B, N, 3, self.heads, -1).permute(2, 0, 3, 1, 4)       # each [B, heads, N, D/heads]
-        q, k = (rotate(norm(h), cos, sin).type_as(v) for norm, h in ((self.q_norm, q), (self.k_norm, k)))
-        h = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
-        return F.dropout(self.out(h.transpose(1, 2).reshape(B, N, D)), self.dropout, self.training)
+        qkv = self.qkv(x).view(B, N, 3, self.heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)                       # each [B, heads, N, D/heads]
+        q = rotate(self.q_norm(q), cos, sin).type_as(v)
+        k = rotate(self.k_norm(k), cos, sin).type_as(v)
+        dropout = self.dropout if self.training else 0.0
+        h = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+        h = self.out(h.transpose(1, 2).reshape(B, N, D))
+        return F.dropout(h, self.dropout, self.training)
 
 # %% ../nbs/07_vit.ipynb #07_vit-016
 class SwiGLU(nn.Module):
@@ -75,7 +84,9 @@ class SwiGLU(nn.Module):
     def __init__(self, dim, dropout=0.0):
         super().__init__()
         hidden = int(4 * dim * 2 / 3)
-        self.dropout, self.gate_and_value, self.out = dropout, nn.Linear(dim, 2 * hidden), nn.Linear(hidden, dim)
+        self.dropout = dropout
+        self.gate_and_value = nn.Linear(dim, 2 * hidden)
+        self.out = nn.Linear(hidden, dim)
 
     def forward(self, x):
         gate, value = self.gate_and_value(x).chunk(2, -1)
@@ -88,13 +99,17 @@ class Block(nn.Module):
     "Transformer block with adaLN-zero conditioning."
     def __init__(self, dim, heads, dropout=0.0):
         super().__init__()
-        self.norm1, self.attention = RMSNorm(dim), Attention(dim, heads, dropout)
-        self.norm2, self.mlp = RMSNorm(dim), SwiGLU(dim, dropout)
+        self.norm1 = RMSNorm(dim)
+        self.attention = Attention(dim, heads, dropout)
+        self.norm2 = RMSNorm(dim)
+        self.mlp = SwiGLU(dim, dropout)
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
 
     def forward(self, x, c, cos, sin):
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(c).chunk(6, -1)   # each [B, dim]
-        x = x + gate1[:, None] * self.attention(modulate(self.norm1(x), shift1, scale1), cos, sin)
+        # six times [B, dim]
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(c).chunk(6, -1)
+        h = self.attention(modulate(self.norm1(x), shift1, scale1), cos, sin)
+        x = x + gate1[:, None] * h
         return x + gate2[:, None] * self.mlp(modulate(self.norm2(x), shift2, scale2))
 
 # %% ../nbs/07_vit.ipynb #07_vit-019
@@ -103,9 +118,35 @@ def time_features(t, dim=256):
     angles = t.float()[:, None] * frequencies(dim // 2).to(t.device)
     return torch.cat([angles.cos(), angles.sin()], -1)
 
+# %% ../nbs/07_vit.ipynb #07_vit-054
+def unpatch(tokens, grid, patch_size, channels):
+    "Tokens `[B, grid², patch_size²·channels]` as images `[B, channels, H, W]`."
+    B = tokens.shape[0]
+    pixels = tokens.view(B, grid, grid, patch_size, patch_size, channels)
+    size = grid * patch_size
+    return pixels.permute(0, 5, 1, 3, 2, 4).reshape(B, channels, size, size)
+
+def check_labels(labels, num_classes, n, device):
+    """`labels` `[n]`, or 'no class' (`num_classes`) for all if they are None.
+
+    Those out of range are an error on a CPU, where looking costs nothing; a GPU would abort."""
+    if labels is None: return torch.full((n,), num_classes, device=device)
+    if labels.shape != (n,):
+        raise ValueError(f"labels have shape {tuple(labels.shape)}; "
+                         f"give one for each of the {n} images")
+    if not torch.compiler.is_compiling() and labels.device.type == "cpu" and n:
+        low = labels.min().item()
+        high = labels.max().item()
+        if low < 0 or high > num_classes:
+            raise ValueError(f"labels run from {low} to {high}, but this model knows "
+                             f"0 to {num_classes}, the last of them for no class")
+    return labels
+
 # %% ../nbs/07_vit.ipynb #07_vit-021
 class JiT(nn.Module):
-    "A plain ViT from noisy pixels to the clean image: `model(z, t, labels)` has the shape of `z`. Label `num_classes` means no class."
+    """A plain ViT from noisy pixels to the clean image: `model(z, t, labels)` is shaped like `z`.
+
+    Label `num_classes` means no class."""
     def __init__(self, image_size, # in pixels, square
                  patch_size, # must divide image_size
                  channels=3,
@@ -115,108 +156,115 @@ class JiT(nn.Module):
                  context_start=4, # the block at which the context tokens join
                  context_tokens=32,
                  dropout=0.0, # in the middle half of the blocks
-                 prediction="x", # what the output means, one of `PREDICTIONS`; samplers and the objective ask
+                 prediction="x", # what the output means; not used here, but others ask for it
                 ):
         super().__init__()
-        if prediction not in PREDICTIONS:
-            raise ValueError(f"unknown prediction {prediction!r}; choose one of {', '.join(PREDICTIONS)}")
-        if patch_size < 1 or image_size < 1 or image_size % patch_size:
-            raise ValueError(f"patch_size={patch_size} does not divide image_size={image_size}; choose a divisor")
-        if width % heads or width // heads % 4:
-            raise ValueError(f"width={width} must be heads={heads} times a multiple of 4")
-        self.grid, self.patch_size = image_size // patch_size, patch_size
-        self.channels, self.num_classes, self.prediction = channels, num_classes, prediction
-        self.context_start, self.checkpointing = context_start, False
-        self.patches = nn.Sequential(nn.Conv2d(channels, bottleneck, patch_size, patch_size, bias=False),
-                                     nn.Conv2d(bottleneck, width, 1))
+        self.check_sizes(image_size, patch_size, width, heads)
+        self.grid = image_size // patch_size
+        self.patch_size = patch_size
+        self.channels = channels
+        self.num_classes = num_classes
+        self.prediction = prediction
+        self.context_start = context_start
+        self.checkpointing = False
+        self.patches = nn.Sequential(
+            nn.Conv2d(channels, bottleneck, patch_size, patch_size, bias=False),
+            nn.Conv2d(bottleneck, width, 1))
         self.time = nn.Sequential(nn.Linear(256, width), nn.SiLU(), nn.Linear(width, width))
         self.label = nn.Embedding(num_classes + 1, width)
         self.context = nn.Parameter(torch.empty(context_tokens, width))
         middle = range(depth // 4, depth // 4 * 3)
-        self.blocks = nn.ModuleList([Block(width, heads, dropout if i in middle else 0.0) for i in range(depth)])
-        self.norm, self.head = RMSNorm(width), nn.Linear(width, patch_size**2 * channels)
+        self.blocks = nn.ModuleList(
+            [Block(width, heads, dropout if i in middle else 0.0) for i in range(depth)])
+        self.norm = RMSNorm(width)
+        self.head = nn.Linear(width, patch_size**2 * channels)
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
+        cos, sin = rotary_table(self.grid, width // heads, context_tokens)
         self.register_buffer("position", sincos_embedding(self.grid, width), persistent=False)
-        for name, table in zip(("cos", "sin"), rotary_table(self.grid, width // heads, context_tokens)):
-            self.register_buffer(name, table, persistent=False)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
         self.reset_parameters()
 
+    @staticmethod
+    def check_sizes(image_size, patch_size, width, heads):
+        "Raise a `ValueError` if the patches do not fill the image or the heads the width."
+        if patch_size < 1 or image_size < 1 or image_size % patch_size:
+            raise ValueError(f"patch_size={patch_size} does not divide image_size={image_size}; "
+                             "choose a divisor")
+        if width % heads or width // heads % 4:
+            raise ValueError(f"width={width} must be heads={heads} times a multiple of 4")
+
     def reset_parameters(self):
-        "All initialisation: Xavier, but embeddings with std 0.02, and zero for every modulation and for the head."
+        "Xavier; embeddings with std 0.02; zero for every modulation and for the head."
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
         for conv in self.patches: nn.init.xavier_uniform_(conv.weight.flatten(1))
         nn.init.zeros_(self.patches[1].bias)
-        for weight in (self.label.weight, self.context, self.time[0].weight, self.time[2].weight): nn.init.normal_(weight, std=0.02)
+        embeddings = (self.label.weight, self.context, self.time[0].weight, self.time[2].weight)
+        for weight in embeddings: nn.init.normal_(weight, std=0.02)
         for module in (*self.blocks, self): nn.init.zeros_(module.modulation[1].weight)
         nn.init.zeros_(self.head.weight)
 
     def forward(self, z, t, labels=None, features=()):
-        "The prediction; with `features`, a tuple of block numbers from 1, also the patch tokens `[B, grid², width]` those blocks put out."
+        """The prediction; with `features`, numbers of blocks from 1, also a list of their outputs.
+
+        Those are patch tokens `[B, grid², width]`, without the context tokens."""
         size = self.grid * self.patch_size
         if z.shape[1:] != (self.channels, size, size):
-            raise ValueError(f"z has shape {tuple(z.shape)}, but this model takes [B, {self.channels}, {size}, {size}]")
-        B, C, H, W = z.shape
-        label = self.label(self.checked(labels, B, z.device))                          # [B, width]
-        c = self.time(time_features(torch.as_tensor(t, device=z.device).expand(B)).type_as(label)) + label
-        x, kept = self.patches(z).flatten(2).mT + self.position, {}                    # [B, grid², width]
+            raise ValueError(f"z has shape {tuple(z.shape)}, but this model takes "
+                             f"[B, {self.channels}, {size}, {size}]")
+        B = z.shape[0]
+        label = self.label(check_labels(labels, self.num_classes, B, z.device))   # [B, width]
+        times = torch.as_tensor(t, device=z.device).expand(B)
+        c = self.time(time_features(times).type_as(label)) + label
+        x = self.patches(z).flatten(2).mT + self.position                  # [B, grid², width]
+        kept = {}
         for i, block in enumerate(self.blocks):
             if i == self.context_start: x = torch.cat([label[:, None] + self.context, x], 1)
-            n = x.shape[1]
-            inputs = x, c, self.cos[-n:], self.sin[-n:]
-            x = checkpoint(block, *inputs, use_reentrant=False) if self.checkpointing and self.training else block(*inputs)
-            if i + 1 in features: kept[i + 1] = x[:, -self.grid**2:]                   # without the context tokens
+            x = self.through(block, x, c)
+            if i + 1 in features: kept[i + 1] = x[:, -self.grid**2:]       # the patches alone
         shift, scale = self.modulation(c).chunk(2, -1)
         x = self.head(modulate(self.norm(x[:, -self.grid**2:]), shift, scale))
-        x = x.view(B, self.grid, self.grid, self.patch_size, self.patch_size, C)
-        x = x.permute(0, 5, 1, 3, 2, 4).reshape(B, C, H, W)
+        x = unpatch(x, self.grid, self.patch_size, self.channels)
         return (x, [kept[i] for i in features]) if features else x
 
-    def checked(self, labels, n, device):
-        "`labels`, or 'no class' for all if there are none; out of range they are an error on a CPU, before a GPU would abort."
-        if labels is None: return torch.full((n,), self.num_classes, device=device)
-        if labels.shape != (n,): raise ValueError(f"labels have shape {tuple(labels.shape)}; give one for each of the {n} images")
-        if not torch.compiler.is_compiling() and labels.device.type == "cpu" and n:
-            low, high = labels.min().item(), labels.max().item()
-            if low < 0 or high > self.num_classes:
-                raise ValueError(f"labels run from {low} to {high}, but this model knows 0 to {self.num_classes}, the last of them for no class")
-        return labels
+    def through(self, block, x, c):
+        "One block; `checkpointing` in training computes its insides again on the way back."
+        n = x.shape[1]
+        inputs = (x, c, self.cos[-n:], self.sin[-n:])
+        if not (self.checkpointing and self.training): return block(*inputs)
+        return checkpoint(block, *inputs, use_reentrant=False)
 
     def compile_blocks(self, **options):
         "Compile each block, whole (`fullgraph`), in place; names of parameters stay as they are."
-        for block in self.blocks: block.compile(**dict(fullgraph=True, dynamic=False) | options)     # two lengths: two graphs
+        options = dict(fullgraph=True, dynamic=False) | options            # two lengths: two graphs
+        for block in self.blocks: block.compile(**options)
         return self
 
-# %% ../nbs/07_vit.ipynb #07_vit-023
-class LinearPlus(nn.Module):
-    "The posterior mean for Gaussian data plus the output of a network that predicts x: together again a prediction of x."
-    def __init__(self, network, path, mean=None, variance=None): # of each DCT mode of the data, of the path's grid shape
-        super().__init__()
-        self.network, self.path = network, path
-        self.channels, self.num_classes, self.prediction = network.channels, network.num_classes, "x"
-        for name, value in (("mean", mean), ("variance", variance)):
-            self.register_buffer(name, torch.zeros(path.operator.shape) if value is None else value)
-
-    def forward(self, z, t, labels=None):
-        return GaussianPosterior(self.mean, self.variance, self.path)(z, t) + self.network(z, t, labels)
-
 # %% ../nbs/07_vit.ipynb #07_vit-026
-def _size(depth, width, heads, bottleneck, context_start, patch_size, context_tokens=32, dropout=0.0):
-    return dict(patch_size=patch_size, depth=depth, width=width, heads=heads, bottleneck=bottleneck,
-                context_start=context_start, context_tokens=context_tokens, dropout=dropout)
+def _size(depth, width, heads, bottleneck, context_start, patch_size, context_tokens=32,
+          dropout=0.0):
+    return dict(patch_size=patch_size, depth=depth, width=width, heads=heads,
+                bottleneck=bottleneck, context_start=context_start,
+                context_tokens=context_tokens, dropout=dropout)
 
 MODELS = {
-    **{f"JiT-XS/{p}": _size(4, 64, 4, 32, 1, p, context_tokens=4) for p in (2, 4, 8, 16)},    # 0.3 M: 8, 28 or 32, 64 pixels
-    **{f"JiT-S/{p}": _size(8, 192, 6, 64, 2, p, context_tokens=8) for p in (4, 8, 16)},       # 6 M: the same, with a GPU
+    # 0.3 M: 8, 28 or 32, 64 pixels on a laptop
+    **{f"JiT-XS/{p}": _size(4, 64, 4, 32, 1, p, context_tokens=4) for p in (2, 4, 8, 16)},
+    # 6 M: the same images, with a GPU
+    **{f"JiT-S/{p}": _size(8, 192, 6, 64, 2, p, context_tokens=8) for p in (4, 8, 16)},
     **{f"JiT-B/{p}": _size(12, 768, 12, 128, 4, p) for p in (16, 32)},
     **{f"JiT-L/{p}": _size(24, 1024, 16, 128, 8, p) for p in (16, 32)},
     **{f"JiT-H/{p}": _size(32, 1280, 16, 256, 10, p, dropout=0.2) for p in (16, 32)},
 }
 
+# %% ../nbs/07_vit.ipynb #07_vit-056
 def build_model(name, # a key of `MODELS`
                 image_size, channels=3, num_classes=1000, prediction="x"):
     "A freshly initialised `JiT` of a size of `MODELS`."
-    if name not in MODELS: raise ValueError(f"unknown model {name!r}; choose one of {', '.join(MODELS)}")
-    return JiT(image_size, channels=channels, num_classes=num_classes, prediction=prediction, **MODELS[name])
+    if name not in MODELS:
+        raise ValueError(f"unknown model {name!r}; choose one of {', '.join(MODELS)}")
+    options = dict(channels=channels, num_classes=num_classes, prediction=prediction)
+    return JiT(image_size, **options, **MODELS[name])

@@ -1,4 +1,5 @@
 """Helpers for tests that need processes, faults or time; the maths is tested in the notebooks."""
+
 import os
 import subprocess
 import sys
@@ -7,22 +8,25 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY = "--steps 12 --batch-size 16 --warmup 2 --save-every 2 --sample-every 6 --log-every 1 --sample-steps 2".split()
+TINY = (
+    "--steps 12 --batch-size 16 --warmup 2 --save-every 2 --sample-every 6 --log-every 1 "
+    "--sample-steps 2"
+).split()
 
 sys.path.insert(0, str(ROOT / "tools"))
-os.environ["OMP_NUM_THREADS"] = "1"  # for the processes the tests start: several at once on few cores
+os.environ["OMP_NUM_THREADS"] = "1"  # for the processes the tests start: several on few cores
 
 
-def hdfm(*args, module="hdfm.cli", **kwargs):
+def hdfm(*args, module="hdfm", **kwargs):
     """Run the command in a process of its own and return it when done."""
-    start = "import sys; from hdfm.cli import main; sys.exit(main())" if module == "hdfm.cli" else None
-    command = [sys.executable, "-c", start] if start else [sys.executable, "-m", module]
-    return subprocess.run([*command, *map(str, args)], capture_output=True, text=True, timeout=300, **kwargs)
+    command = [sys.executable, "-m", module, *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **kwargs)
 
 
 def files(folder):
     """Name and contents of every file below a folder."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
+    found = (path for path in sorted(Path(folder).rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 @pytest.fixture(scope="session")

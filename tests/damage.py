@@ -1,4 +1,5 @@
-"""A folder of small pictures among which some are odd and some are damaged: one of each kind that the world sends."""
+"""A folder of small pictures, some odd and some damaged: one of each kind that the world sends."""
+
 import io
 import os
 import struct
@@ -8,11 +9,22 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-BAD = {  # kind -> what its reason must say; the other kinds are odd but fine, and must be read
-    "truncated": "truncated", "empty": "empty file", "html": "not an image", "bomb": "400,000,000 pixels", "one pixel": "1x1",
-    "folder": "is a folder", "unreadable": "cannot be read", "link to itself": "a loop of links",
-    "link to its parent": "listed already"}
-LISTED = "folder", "link to itself", "link to its parent"  # those that are found when the folder is listed, unopened
+from hdfm.data import photographs
+
+# kind -> what its reason must say; the other kinds are odd but fine, and must be read
+BAD = {
+    "truncated": "truncated",
+    "empty": "empty file",
+    "html": "not an image",
+    "bomb": "400,000,000 pixels",
+    "one pixel": "1x1",
+    "folder": "is a folder",
+    "unreadable": "cannot be read",
+    "link to itself": "a loop of links",
+    "link to its parent": "listed already",
+}
+# those that are found when the folder is listed, unopened
+LISTED = "folder", "link to itself", "link to its parent"
 
 
 def encoded(picture, kind="JPEG", **options):
@@ -23,14 +35,17 @@ def encoded(picture, kind="JPEG", **options):
 
 
 def png_bomb(side):
-    """The bytes of a white 1-bit PNG of side × side pixels; only one row of it is ever in memory."""
+    """The bytes of a white 1-bit PNG of side × side pixels; only one row is ever in memory."""
+
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + checksum
+
     pack = zlib.compressobj(9)
     row = b"\0" + b"\xff" * ((side + 7) // 8)
     pixels = b"".join(pack.compress(row) for _ in range(side)) + pack.flush()
-    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def odd_files(scene):
@@ -38,36 +53,53 @@ def odd_files(scene):
     sideways = Image.Exif()
     sideways[0x0112] = 6
     grey16 = Image.fromarray(np.asarray(scene.convert("L")).astype(np.uint16) * 257)
+    turned = scene.transpose(Image.Transpose.ROTATE_90)
     whole = encoded(scene)
-    return {"truncated": ("jpg", whole[:len(whole) // 2]), "empty": ("jpg", b""),
-            "html": ("jpg", b"<!DOCTYPE html><html><title>404 Not Found</title></html>"), "bomb": ("png", png_bomb(20_000)),
-            "cmyk": ("jpg", encoded(scene.convert("CMYK"))), "16-bit": ("png", encoded(grey16, "PNG")),
-            "palette": ("png", encoded(scene.quantize(32), "PNG")),
-            "exif": ("jpg", encoded(scene.transpose(Image.Transpose.ROTATE_90), exif=sideways)),
-            "one pixel": ("jpg", encoded(Image.new("RGB", (1, 1)))), "unreadable": ("jpg", whole)}
+    page = b"<!DOCTYPE html><html><title>404 Not Found</title></html>"
+    return {
+        "truncated": ("jpg", whole[: len(whole) // 2]),
+        "empty": ("jpg", b""),
+        "html": ("jpg", page),
+        "bomb": ("png", png_bomb(20_000)),
+        "cmyk": ("jpg", encoded(scene.convert("CMYK"))),
+        "16-bit": ("png", encoded(grey16, "PNG")),
+        "palette": ("png", encoded(scene.quantize(32), "PNG")),
+        "exif": ("jpg", encoded(turned, exif=sideways)),
+        "one pixel": ("jpg", encoded(Image.new("RGB", (1, 1)))),
+        "unreadable": ("jpg", whole),
+    }
 
 
 def make_folder(root, n=500, seed=0):
-    """Write `n` fine pictures of 40×32 in five classes and the 13 others among them; returns {kind: relative name} of those.
+    """Write `n` fine pictures of 40×32 in five classes and the 13 others among them.
 
-    `BAD` has the kinds that are truly bad. "unreadable" is so only for those who are not root.
+    Returns {kind: relative name} of the others. `BAD` has the kinds that are truly bad.
+    "unreadable" is so only for those who are not root.
     """
-    from hdfm.data import photographs
-    root, draw, names = Path(root), np.random.default_rng(seed), {}
+    root = Path(root)
+    draw = np.random.default_rng(seed)
+    names = {}
     pictures = dict(list(photographs().items())[:5])
     for i in range(n):
         name = list(pictures)[i % 5]
         pixels = pictures[name]
         y, x = (int(draw.integers(0, side - 160)) for side in pixels.shape[:2])
-        crop = Image.fromarray(pixels[y:y + 128, x:x + 160]).resize((40, 32), Image.Resampling.BOX)
+        crop = Image.fromarray(pixels[y : y + 128, x : x + 160]).resize(
+            (40, 32), Image.Resampling.BOX
+        )
         (root / name).mkdir(parents=True, exist_ok=True)
-        suffix, kind = [("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP"), ("JPEG", "JPEG")][i // 5 % 4]
+        suffix, kind = [("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP"), ("JPEG", "JPEG")][
+            i // 5 % 4
+        ]
         crop.save(root / name / f"{i:06d}.{suffix}", kind)
     for i, (kind, (suffix, data)) in enumerate(odd_files(crop).items()):
-        names[kind] = f"{list(pictures)[i % 5]}/{draw.integers(n):06d}-{kind.replace(' ', '-')}.{suffix}"
+        place = list(pictures)[i % 5]
+        names[kind] = f"{place}/{draw.integers(n):06d}-{kind.replace(' ', '-')}.{suffix}"
         (root / names[kind]).write_bytes(data)
     os.chmod(root / names["unreadable"], 0)
-    names |= {"folder": "china/folder.png", "link to itself": "flower/loop.jpg", "link to its parent": "coffee/up"}
+    names["folder"] = "china/folder.png"
+    names["link to itself"] = "flower/loop.jpg"
+    names["link to its parent"] = "coffee/up"
     (root / names["folder"]).mkdir()
     (root / names["link to itself"]).symlink_to("loop.jpg")
     (root / names["link to its parent"]).symlink_to("..")

@@ -1,4 +1,6 @@
-"""The checks of the project must be able to fail: break each thing they guard, in a copy, and see them object."""
+"""The checks of the project must be able to fail: break each thing they guard, in a copy, and see
+them object."""
+
 import json
 import os
 import subprocess
@@ -22,7 +24,9 @@ def copy(tmp_path_factory):
 
 
 def agree(copy):
-    done = subprocess.run([sys.executable, "tools/agree.py"], cwd=copy, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "tools/agree.py"], cwd=copy, capture_output=True, text=True
+    )
     return done.returncode, done.stdout
 
 
@@ -67,16 +71,26 @@ def test_an_uncleaned_notebook_is_found(copy):
 def test_a_broken_assertion_in_a_notebook_fails(copy):
     path = copy / "nbs/show.ipynb"
     whole = broken(path, "assert grid.shape ==", "assert grid.shape !=")
-    done = subprocess.run([BIN / "nbdev_test", "--path", "nbs/show.ipynb", "--n_workers", "0"], cwd=copy, capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(copy)})
+    done = subprocess.run(
+        [BIN / "nbdev_test", "--path", "nbs/show.ipynb", "--n_workers", "0"],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(copy)},
+    )
     assert done.returncode != 0 and "AssertionError" in done.stdout + done.stderr
     path.write_text(whole, encoding="utf-8")
 
 
 def test_pages_name_only_commands_that_exist():
     import re
+
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    scripts = {"benchmark-" + p.stem.replace("_", "-") for p in (ROOT / "benchmarks").glob("*.py")}     # make benchmark-%
+    scripts = {
+        "benchmark-" + p.stem.replace("_", "-") for p in (ROOT / "benchmarks").glob("*.py")
+    }  # make benchmark-%
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "nbs").glob("*.ipynb")]:
         for target in set(re.findall(r"`make ([a-z-]+)\b", page.read_text(encoding="utf-8"))):
-            assert target in scripts or re.search(rf"^{target}:", makefile, re.M), f"{page.name}: make {target}"
+            assert target in scripts or re.search(rf"^{target}:", makefile, re.M), (
+                f"{page.name}: make {target}"
+            )

@@ -1,29 +1,47 @@
-"""The command from outside: what it prints, what it returns, and that a mistake leaves everything as it was."""
+"""The command from outside: what it prints, what it returns, and that a mistake leaves everything
+as it was."""
+
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
+from conftest import TINY, files, hdfm
 from PIL import Image
 
-from conftest import TINY, files, hdfm
+from hdfm import cli
 from hdfm.cli import main
-from hdfm.train import PRESETS
+from hdfm.config import PRESETS
+from hdfm.hub import FlowModel
+from hdfm.path import PATHS
+from hdfm.run import RunFolder
+
+
+def status_of(*args):
+    """The exit status of the command, here, with those words."""
+    try:
+        return main([str(arg) for arg in args])
+    except SystemExit as stop:
+        return stop.code
 
 
 @pytest.fixture
 def refused(capsys):
     """The command must fail with status 2 and one line that contains each of `says`."""
-    def check(*args, says):
+
+    def check(*args, says, mendable=True):
         capsys.readouterr()
-        try:
-            status = main([str(arg) for arg in args])
-        except SystemExit as stop:
-            status = stop.code
+        status = status_of(*args)
         lines = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
         assert status == 2 and len(lines) == 1 and "error" in lines[0], (status, lines)
+        assert ("unexpected" in lines[0]) != mendable, lines[0]
         for part in says:
             assert part in lines[0], lines[0]
+
     return check
 
 
@@ -31,75 +49,191 @@ def test_a_run_folder_holds_what_it_should(trained):
     names = set(files(trained))
     assert {"config.json", "metrics.jsonl", "model.safetensors", "report.png"} <= names
     for step in ("step-0000010", "step-0000012"):  # the newest two
-        assert {f"checkpoints/{step}/manifest.json", f"checkpoints/{step}/state.safetensors"} <= names
+        kept = {f"checkpoints/{step}/{name}" for name in ("manifest.json", "state.safetensors")}
+        assert kept <= names
     assert {"samples/step-0000006.png", "samples/step-0000012.png"} <= names
-    assert not [n for n in names if "partial" in n]
+    assert not [name for name in names if "partial" in name]
     assert json.loads((trained / "config.json").read_text())["config"]["steps"] == 12
-    assert [json.loads(line)["step"] for line in (trained / "metrics.jsonl").read_text().splitlines()] == list(range(1, 13))
+    rows = (trained / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in rows] == list(range(1, 13))
 
 
 def test_sample_and_evaluate(trained, tmp_path):
-    done = hdfm("sample", trained, "--out", tmp_path / "a.png", "--npz", tmp_path / "a.npz", "--count", 12, "--label", 3, "--steps", 2)
+    draw = "--count", 12, "--label", 3, "--steps", 2
+    a, b, c = (tmp_path / f"{name}.png" for name in "abc")
+    done = hdfm("sample", trained, "--out", a, "--npz", tmp_path / "a.npz", *draw)
     assert done.returncode == 0, done.stderr
     arrays = np.load(tmp_path / "a.npz")
-    assert arrays["images"].shape == (12, 8, 8, 1) and arrays["images"].dtype == np.uint8 and set(arrays["labels"]) == {3}
-    assert Image.open(tmp_path / "a.png").size == (10 * 34 + 2, 2 * 34 + 2)
-    hdfm("sample", trained, "--out", tmp_path / "b.png", "--count", 12, "--label", 3, "--steps", 2)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    hdfm("sample", trained, "--out", tmp_path / "c.png", "--count", 12, "--label", 3, "--steps", 2, "--seed", 1)
-    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "c.png").read_bytes()
+    assert arrays["images"].shape == (12, 8, 8, 1) and arrays["images"].dtype == np.uint8
+    assert set(arrays["labels"]) == {3}
+    assert Image.open(a).size == (10 * 34 + 2, 2 * 34 + 2)
+    hdfm("sample", trained, "--out", b, *draw)
+    assert a.read_bytes() == b.read_bytes()
+    hdfm("sample", trained, "--out", c, *draw, "--seed", 1)
+    assert a.read_bytes() != c.read_bytes()
     done = hdfm("evaluate", trained, "--samples", 40, "--steps", 2)
     assert json.loads(done.stdout) == json.loads((trained / "evaluation.json").read_text())
-    assert {"pixel_frechet", "accuracy", "nearest_rms", "real", "protocol", "model"} <= set(json.loads(done.stdout))
+    measured = {"pixel_frechet", "accuracy", "nearest_rms", "real", "protocol", "model"}
+    assert measured <= set(json.loads(done.stdout))
 
 
 def test_a_mistake_in_a_process_of_its_own(tmp_path):
     done = hdfm("train", "digots", "--out", tmp_path / "run")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"hdfm: error: unknown preset 'digots'; choose one of {', '.join(PRESETS)}\n")
+    said = f"hdfm: error: unknown preset 'digots'; choose one of {', '.join(PRESETS)}\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
 
 
 def test_the_module_is_the_command():
-    assert json.loads(hdfm("digits", "--print-config", "--lr", "0.5", module="hdfm.train").stdout)["lr"] == 0.5
+    done = hdfm("digits", "--print-config", "--lr", "0.5", module="hdfm.train")
+    assert json.loads(done.stdout)["lr"] == 0.5
     help_text = hdfm("digits", "--help", module="hdfm.train").stdout
     assert "--blur-strength" in help_text and "0 is plain flow matching" in help_text
+    done = hdfm("no/such/run", module="hdfm.evaluate")
+    assert done.returncode == 2 and "is not a run folder" in done.stderr
 
 
 def test_mistakes_on_the_command_line(refused, tmp_path):
     out = tmp_path / "run"
+
+    def train(*args, says):
+        refused("train", "digits", "--out", out, *args, says=says)
+
     refused("train", "digots", "--out", out, says=["unknown preset 'digots'", "digits"])
-    refused("train", "digits", "--out", out, "--steps", "0", says=["steps=0", "at least 1"])
-    refused("train", "digits", "--out", out, "--steps", "many", says=["--steps", "many"])
-    refused("train", "digits", "--out", out, "--model", "JiT-Q", says=["unknown model 'JiT-Q'", "JiT-XS/2"])
-    refused("train", "digits", "--out", out, "--data", "cats", says=["unknown data 'cats'", "digits"])
-    refused("train", "digits", "--out", out, "--solver", "rk4", says=["unknown solver 'rk4'", "heun"])
-    refused("train", "digits", "--out", out, "--blur-strength", "-1", says=["blur_strength=-1", "r ≥ 0"])
+    train("--steps", "0", says=["steps=0", "at least 1"])
+    train("--steps", "many", says=["--steps", "many"])
+    train("--model", "JiT-Q", says=["unknown model 'JiT-Q'", "JiT-XS/2"])
+    train("--data", "cats", says=["unknown data 'cats'", "digits"])
+    train("--solver", "rk4", says=["unknown solver 'rk4'", "heun"])
+    train("--blur-strength", "-1", says=["blur_strength=-1", "r ≥ 0"])
+    train("--path", "lapflow", "--blur-strength", "1", says=["lapflow", "no option blur_strength"])
     refused("trian", says=["unknown command 'trian'", "train"])
     refused("sample", out, "--out", tmp_path / "x.png", says=["is not a run folder", "hdfm train"])
     refused("evaluate", out, says=["is not a run folder", "hdfm train"])
+    refused("export", out, "--out", tmp_path / "x", says=["is not a run folder", "hdfm train"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_zero_is_not_the_default(refused, trained, tmp_path):
+    """A number of 0 is refused, where it would otherwise be taken for one that was not given."""
+    before = files(trained)
+    out = tmp_path / "x.png"
+    sample = "sample", trained, "--out", out
+    refused(*sample, "--steps", 0, says=["steps=0", "at least 1"])
+    refused(*sample, "--count", 0, says=["--count", "at least 1"])
+    refused(*sample, "--last-time", 0, says=["last_time=0", "(0, 1]"])
+    refused("evaluate", trained, "--steps", 0, says=["steps=0", "at least 1"])
+    for option in ("--batch", "--samples"):
+        refused("evaluate", trained, option, 0, says=[option, "at least 1"])
+    for form in (["stats", "digits", "--out", out], ["images", "digits", "digits"]):
+        refused("evaluate", *form, "--batch", 0, says=["--batch", "at least 1"])
+    assert files(trained) == before and not out.exists()
+
+
+def test_a_class_that_is_not_there(refused, trained, tmp_path):
+    for label in (10, -1):
+        draw = "sample", trained, "--out", tmp_path / "x.png", "--label", label
+        refused(*draw, says=[f"--label {label}", "from 0 to 9"])
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_sampler_that_the_path_cannot_have(refused, trained, tmp_path):
+    draw = "--out", tmp_path / "x.png", "--solver", "chain"
+    refused("sample", trained, *draw, says=["chain"])
+    refused("sample", trained, *draw[:2], "--solver", "rk4", says=["unknown solver 'rk4'", "heun"])
+    refused("evaluate", trained, *draw[2:], says=["chain"])
+
+
+def with_guidance(run, copy, interval):
+    """A copy of a run whose configuration guides between those times."""
+    shutil.copytree(run, copy)
+    file = copy / "config.json"
+    stored = json.loads(file.read_text())
+    stored["config"] |= dict(guidance=500.0, guidance_interval=interval)
+    file.write_text(json.dumps(stored))
+    return copy
+
+
+def test_the_guidance_interval_of_a_run_is_honoured(trained, tmp_path):
+    """In what is sampled, and in what is exported; and the command line has the last word."""
+    early, late = (
+        with_guidance(trained, tmp_path / name, interval)
+        for name, interval in (("early", [0.0, 0.6]), ("late", [0.6, 1.0]))
+    )
+
+    def drawn(run, *options):
+        draw = "--out", tmp_path / "x.png", "--npz", tmp_path / "x.npz", "--count", 10
+        assert status_of("sample", run, *draw, *options) == 0
+        return np.load(tmp_path / "x.npz")["images"]
+
+    assert not np.array_equal(drawn(early), drawn(late))
+    assert np.array_equal(drawn(early), drawn(late, "--guidance-interval", 0, 0.6))
+    exported = []
+    for run in (early, late):
+        assert status_of("export", run, "--out", run / "shared") == 0
+        model = FlowModel.from_pretrained(run / "shared")
+        exported.append(model.sample(generator=torch.Generator().manual_seed(0)))
+    assert not torch.equal(*exported)
+    assert model.sampling.guidance_interval == (0.6, 1.0)
+    done = hdfm("evaluate", early, "--samples", 40, "--guidance-interval", 0.2, 0.7)
+    assert json.loads(done.stdout)["protocol"]["guidance_interval"] == [0.2, 0.7], done.stderr
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_path_by_the_command(path, tmp_path, capsys):
+    """Trained, sampled, evaluated, exported, and opened again, with nothing said but its name."""
+    run = tmp_path / "run"
+    short = "--steps 6 --warmup 1 --lr 0.02 --ema 0 --batch-size 16 --sample-rows 1".split()
+    if path == "ihdm":
+        short += ["--levels", "4"]
+    assert status_of("train", "digits", "--path", path, "--out", run, *short) == 0
+    draw = "--out", tmp_path / "x.png", "--npz", tmp_path / "x.npz", "--count", 12
+    assert status_of("sample", run, *draw) == 0
+    assert np.load(tmp_path / "x.npz")["images"].std() > 0
+    capsys.readouterr()
+    assert status_of("evaluate", run, "--samples", 20) == 0
+    assert json.loads(capsys.readouterr().out)["model"]["path"] == path
+    assert status_of("export", run, "--out", tmp_path / "model") == 0
+    pair = FlowModel.from_run(run), FlowModel.from_pretrained(tmp_path / "model")
+    images = [m.sample(count=3, generator=torch.Generator().manual_seed(0)) for m in pair]
+    assert torch.equal(*images) and repr(pair[0].path) == repr(pair[1].path)
+    assert pair[0].sampling == pair[1].sampling
 
 
 def test_a_folder_that_is_taken(refused, trained, tmp_path):
     before = files(trained)
-    refused("train", "digits", "--out", trained, *TINY, says=["already holds a run", "--resume auto", "--out"])
-    refused("train", "digits", "--out", trained, *TINY, "--seed", "5", "--resume", "auto", says=["another run", "seed 0 there, 5 here"])
+
+    def train(out, *options, says):
+        refused("train", "digits", "--out", out, *TINY, *options, says=says)
+
+    train(trained, says=["already holds a run", "--resume auto", "--out"])
+    another = ["another run", "seed 0 there, 5 here"]
+    train(trained, "--seed", "5", "--resume", "auto", says=another)
     (tmp_path / "thesis.txt").write_text("precious")
-    refused("train", "digits", "--out", tmp_path, *TINY, says=["is not a run folder", "--out"])
+    train(tmp_path, says=["is not a run folder", "--out"])
+    refused("export", trained, "--out", tmp_path, says=["not an empty folder", "--out"])
     assert files(trained) == before and files(tmp_path) == {"thesis.txt": b"precious"}
 
 
-@pytest.mark.parametrize("name, damage, says", [
-    ("model.safetensors", lambda b: b[:-100], ["model.safetensors is truncated"]),
-    ("model.safetensors", lambda b: b"", ["model.safetensors is truncated"]),
-    ("model.safetensors", lambda b: b[:-3] + bytes([b[-3] ^ 4]) + b[-2:], ["model.safetensors is damaged", "SHA-256"]),
-    ("config.json", lambda b: b[:-20], ["config.json is not a configuration"]),
-])
+@pytest.mark.parametrize(
+    "name, damage, says",
+    [
+        ("model.safetensors", lambda b: b[:-100], ["model.safetensors is truncated"]),
+        ("model.safetensors", lambda b: b"", ["model.safetensors is truncated"]),
+        (
+            "model.safetensors",
+            lambda b: b[:-3] + bytes([b[-3] ^ 4]) + b[-2:],
+            ["model.safetensors is damaged", "SHA-256"],
+        ),
+        ("config.json", lambda b: b[:-20], ["config.json is not a configuration"]),
+    ],
+)
 def test_damaged_files_are_refused(refused, trained, tmp_path, name, damage, says):
     run = tmp_path / "run"
     shutil.copytree(trained, run)
     (run / name).write_bytes(damage((run / name).read_bytes()))
     before = files(tmp_path)
     refused("sample", run, "--out", tmp_path / "x.png", says=says)
+    refused("export", run, "--out", tmp_path / "x", says=says)
     assert files(tmp_path) == before
 
 
@@ -109,41 +243,117 @@ def test_a_run_without_a_whole_checkpoint_is_not_begun_anew(refused, trained, tm
     for manifest in run.glob("checkpoints/*/manifest.json"):
         manifest.write_text(manifest.read_text()[:-30])
     before = files(run)
-    refused("train", "digits", "--out", run, *TINY, "--resume", "auto", says=["no checkpoint in", "manifest", "step-0000010", "step-0000012"])
+    again = "train", "digits", "--out", run, *TINY, "--resume", "auto"
+    says = ["no checkpoint in", "manifest", "step-0000010", "step-0000012"]
+    refused(*again, says=says)
     assert files(run) == before
     shutil.rmtree(run / "checkpoints")
-    refused("train", "digits", "--out", run, *TINY, "--resume", "auto", says=["trained weights but no checkpoint"])
+    refused(*again, says=["trained weights but no checkpoint"])
 
 
 def test_what_may_be_changed_on_the_way(refused, trained, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained, run)
-    assert main(["train", "digits", "--out", str(run), *TINY, "--resume", "auto", "--log-every", "3", "--keep", "5"]) == 0
-    refused("train", "digits", "--out", run, *TINY, "--resume", "auto", "--lr", "1", says=["another run", "lr 0.002 there, 1.0 here"])
-    refused("train", "digits", "--out", run, *TINY, "--resume", "auto", "--steps", "20", says=["another run", "steps 12 there, 20 here"])
+    again = "train", "digits", "--out", run, *TINY, "--resume", "auto"
+    assert status_of(*again, "--log-every", "3", "--keep", "5") == 0
+    refused(*again, "--lr", "1", says=["another run", "lr 0.002 there, 1.0 here"])
+    refused(*again, "--steps", "20", says=["another run", "steps 12 there, 20 here"])
 
 
 def test_foreign_checkpoints_are_refused(refused, trained, tmp_path):
-    import safetensors.torch
-    import torch
     run = tmp_path / "run"
     shutil.copytree(trained, run)
+    draw = "sample", run, "--out", tmp_path / "x.png"
     safetensors.torch.save_file({"weight": torch.zeros(3)}, run / "model.safetensors")
-    refused("sample", run, "--out", tmp_path / "x.png", says=["is not an hdfm model"])
-    torch.save({"weight": torch.zeros(3)}, run / "model.safetensors")  # a pickle: must not even be opened as one
-    refused("sample", run, "--out", tmp_path / "x.png", says=["not a safetensors file"])
+    refused(*draw, says=["is not an hdfm model"])
+    # a pickle: must not even be opened as one
+    torch.save({"weight": torch.zeros(3)}, run / "model.safetensors")
+    refused(*draw, says=["not a safetensors file"])
     assert not (tmp_path / "x.png").exists()
 
 
+HOLED = """
+import sys
+import hdfm.cli
+import hdfm.data as d
+
+def holed():
+    good = d.digits()
+    images = good.images.clone()
+    images[7, 0, 2, 2] = float('nan')
+    return d.ImageData('digits', images, good.labels, 10)
+
+d.DATASETS['digits'] = holed
+sys.exit(hdfm.cli.main(['train', 'digits', '--out', sys.argv[1]]))
+"""
+
+
 def test_nan_in_the_images_is_found_before_anything_is_written(tmp_path):
-    import subprocess
-    import sys
-    code = ("import sys, torch, hdfm.data as d\n"
-            "def holed():\n"
-            "    good = d.digits(); images = good.images.clone(); images[7, 0, 2, 2] = float('nan')\n"
-            "    return d.ImageData('digits', images, good.labels, 10)\n"
-            "d.DATASETS['digits'] = holed\n"
-            f"from hdfm.train import main; sys.exit(main(['digits', '--out', r'{tmp_path / 'run'}']))")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 2 and "1 images hold NaN" in done.stderr and "number 7" in done.stderr and len(done.stderr.splitlines()) == 1
+    command = [sys.executable, "-c", HOLED, str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "1 images hold NaN" in done.stderr and "number 7" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+# A mistake of the program is not passed off as one of the person who runs it.
+
+
+def missing_key():
+    return {}["weights"]
+
+
+def wrong_number():
+    return int("three")  # a ValueError, but not one that we raise
+
+
+def torch_error():
+    return torch.zeros(2) @ torch.zeros(3)
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """Let drawing images fail by that function."""
+
+    def plant(function):
+        monkeypatch.setattr(cli, "generate_many", lambda *_, **__: function())
+
+    return plant
+
+
+@pytest.mark.parametrize("bug", [missing_key, wrong_number, torch_error])
+def test_a_bug_says_that_it_is_one(refused, broken, trained, tmp_path, bug, monkeypatch):
+    broken(bug)
+    draw = "sample", trained, "--out", tmp_path / "x.png"
+    kind = dict(missing_key="KeyError", wrong_number="ValueError", torch_error="RuntimeError")
+    line = f"line {bug.__code__.co_firstlineno + 1}"
+    says = [f"unexpected {kind[bug.__name__]}", "test_command.py", line, "HDFM_TRACEBACK=1"]
+    refused(*draw, says=says, mendable=False)
+    monkeypatch.setenv("HDFM_TRACEBACK", "1")
+    with pytest.raises((LookupError, ValueError, RuntimeError)):
+        status_of(*draw)
+
+
+def test_a_bug_in_what_the_first_rank_does_alone(refused, tmp_path, monkeypatch):
+    """An error that is told to all ranks still says where it arose."""
+    monkeypatch.setattr(RunFolder, "open", lambda *_, **__: missing_key())
+    line = f"line {missing_key.__code__.co_firstlineno + 1}"
+    says = ["unexpected KeyError", "test_command.py", line]
+    refused("train", "digits", "--out", tmp_path / "run", *TINY, says=says, mendable=False)
+
+
+def test_an_interrupt_is_no_error(broken, trained, tmp_path, capsys):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    broken(interrupt)
+    assert status_of("sample", trained, "--out", tmp_path / "x.png") == 130
+    assert len(capsys.readouterr().err.strip().splitlines()[-1:]) == 1
+
+
+def test_a_file_that_cannot_be_written_is_not_a_bug(trained, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    draw = "sample", trained, "--out", tmp_path / "file" / "x.png", "--count", 2, "--steps", 1
+    assert status_of(*draw) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("hdfm: error") and "file" in said and "unexpected" not in said

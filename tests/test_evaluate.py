@@ -1,4 +1,6 @@
-"""Evaluation from outside: hostile weights, wrong references, Inception from end to end, two processes, files of others."""
+"""Evaluation from outside: hostile weights, wrong references, Inception from end to end, two
+processes, files of others, pictures that cannot be read."""
+
 import hashlib
 import json
 import os
@@ -11,22 +13,44 @@ import torch
 from conftest import files, hdfm
 from PIL import Image
 
-from hdfm.data import load_data
-from hdfm.evaluate import (as_bytes, evaluate_run, extractor, features_of, inception_score, load_reference, main,
-                           reference_statistics, save_reference)
-from hdfm.train import TrainConfig, fit
+from hdfm import cli
+from hdfm.config import TrainConfig
+from hdfm.data import as_bytes, load_data
+from hdfm.evaluate import evaluate_run
+from hdfm.features import (
+    FEATURES,
+    MEASURES,
+    extractor,
+    features_of,
+    inception_score,
+    load_reference,
+    reference_statistics,
+    register_features,
+    register_measure,
+    save_reference,
+)
+from hdfm.train import fit
 
 DIGITS = as_bytes(load_data("digits").images)
 
 
 class Hostile:
     """A pickle that makes a folder when it is opened the plain way."""
-    def __init__(self, mark): self.mark = mark
-    def __reduce__(self): return os.mkdir, (str(self.mark),)
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
 
 
 def digest_of(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def patches(every):
+    """Some of the patches of photographs: uint8 `[N, 16, 16, 3]`."""
+    return as_bytes(load_data("photos-16").images[::every]).permute(0, 2, 3, 1).numpy()
 
 
 def write_npz(path, images):
@@ -34,14 +58,32 @@ def write_npz(path, images):
     return path
 
 
+def write_pictures(folder, pictures, broken=()):
+    """A folder of pictures, those numbered in `broken` no pictures at all."""
+    folder.mkdir(parents=True)
+    for i, picture in enumerate(pictures):
+        path = folder / f"{i:04d}.png"
+        Image.fromarray(picture).save(path)
+        if i in broken:
+            path.write_bytes(b"no picture")
+    return folder
+
+
+def statistics(data, name, **options):
+    return reference_statistics(data, extractor(name), progress=None, **options)
+
+
 def printed(capsys, *args):
-    assert main([str(arg) for arg in args]) == 0
+    """What `hdfm evaluate` prints, as a dict."""
+    capsys.readouterr()
+    assert cli.main(["evaluate", *map(str, args)]) in (0, None)
     return json.loads(capsys.readouterr().out)
 
 
 def refused(capsys, *args, says):
+    """Assert that `hdfm evaluate` refuses in one line that says all of `says`."""
     capsys.readouterr()
-    assert main([str(arg) for arg in args]) == 2
+    assert cli.main(["evaluate", *map(str, args)]) == 2
     lines = capsys.readouterr().err.splitlines()
     errors = [line for line in lines if line.startswith("hdfm: error")]
     assert len(errors) == 1 and all(part in errors[0] for part in says), lines
@@ -54,7 +96,8 @@ def random_inception(tmp_path_factory):
     module = sys.modules["torch_fidelity.feature_extractor_inceptionv3"]
 
     class Unloaded(package.FeatureExtractorInceptionV3):
-        def load_state_dict(self, *args, **kwargs): pass
+        def load_state_dict(self, *args, **kwargs):
+            pass
 
     with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng():
         patch.setattr(module, "load_state_dict_from_url", lambda *args, **kwargs: {})
@@ -65,119 +108,249 @@ def random_inception(tmp_path_factory):
     return path, digest_of(path), network
 
 
+@pytest.fixture(scope="module")
+def of_a_folder(tmp_path_factory):
+    """A run of two steps on a hundred pictures in two classes."""
+    root = tmp_path_factory.mktemp("folder")
+    pictures = patches(60)
+    write_pictures(root / "data" / "a", pictures[::2])
+    write_pictures(root / "data" / "b", pictures[1::2])
+    config = TrainConfig(data=str(root / "data"), image_size=16, steps=2, batch_size=4)
+    return fit(config.replace(sample_steps=2), root / "run", device="cpu")
+
+
 def test_hostile_weights_are_refused_and_run_nothing(capsys, tmp_path):
-    bad, mark = tmp_path / "bad.pth", tmp_path / "mark"
+    bad = tmp_path / "bad.pth"
+    mark = tmp_path / "mark"
+    command = ["images", "digits", "digits", "--features", "inception", "--weights", bad]
     for new_format in (True, False):
-        torch.save({"fc.weight": Hostile(mark)}, bad, _use_new_zipfile_serialization=new_format)
-        command = ["images", "digits", "digits", "--features", "inception", "--weights", bad]
-        refused(capsys, *command, says=[digest_of(bad), "a source you trust", "--weights-sha256"])
-        refused(capsys, *command, "--weights-sha256", "0" * 64, says=[digest_of(bad), "was not opened"])
-        refused(capsys, *command, "--weights-sha256", digest_of(bad), says=["more than tensors", "nothing of it was run"])
+        weights = {"fc.weight": Hostile(mark)}
+        torch.save(weights, bad, _use_new_zipfile_serialization=new_format)
+        known = digest_of(bad)
+        refused(capsys, *command, says=[known, "a source you trust", "--weights-sha256"])
+        command_with = [*command, "--weights-sha256"]
+        refused(capsys, *command_with, "0" * 64, says=[known, "was not opened"])
+        refused(capsys, *command_with, known, says=["more than tensors", "nothing of it was run"])
         assert not mark.exists()
     torch.load(bad, weights_only=False)  # the control: it is hostile
     assert mark.exists()
 
 
 def test_weights_that_do_not_fit(capsys, tmp_path):
-    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
-    command = ["images", "digits", "digits", "--features", "inception", "--weights", tmp_path / "other.pth"]
-    refused(capsys, *command, "--weights-sha256", digest_of(tmp_path / "other.pth"), says=["other.pth does not fit"])
-    refused(capsys, "images", "digits", "digits", "--features", "inception", says=["fetch https://", "--weights"])
-    refused(capsys, "images", "digits", "digits", "--weights", "x.pth", says=["'pixels' take no file of weights"])
+    other = tmp_path / "other.pth"
+    torch.save({"weight": torch.zeros(3)}, other)
+    command = ["images", "digits", "digits"]
+    inception = [*command, "--features", "inception"]
+    given = ["--weights", other, "--weights-sha256", digest_of(other)]
+    refused(capsys, *inception, *given, says=["other.pth does not fit"])
+    refused(capsys, *inception, says=["fetch https://", "--weights"])
+    refused(capsys, *command, "--weights", "x.pth", says=["'pixels' take no file of weights"])
+
+
+def test_inception_computes_what_the_network_does(random_inception):
+    weights, digest, network = random_inception
+    extract = extractor("inception", weights, digest.upper())
+    found = features_of(DIGITS[:3], extract, progress=None)
+    with torch.no_grad():
+        features, logits = network(DIGITS[:3].repeat(1, 3, 1, 1))
+    assert torch.equal(found["features"], features) and torch.equal(found["logits"], logits)
+    assert found["features"].shape == (3, 2048) and found["features"].std(0).max() > 0
 
 
 def test_inception_from_end_to_end(trained, random_inception, tmp_path):
-    weights, digest, network = random_inception
-    extract = extractor("inception", weights, digest.upper())
+    weights, digest, _ = random_inception
+    extract = extractor("inception", weights, digest)
     real = write_npz(tmp_path / "real.npz", DIGITS[:16])
-    found = features_of(DIGITS[:3], extract, progress=None)
-    with torch.no_grad(): direct = network(DIGITS[:3].repeat(1, 3, 1, 1))
-    assert torch.equal(found["features"], direct[0]) and torch.equal(found["logits"], direct[1])
-    assert found["features"].shape == (3, 2048) and found["features"].std(0).max() > 0
-    save_reference(tmp_path / "real.safetensors", reference_statistics(real, extract, progress=None))
-    options = dict(features="inception", weights=weights, weights_sha256=digest, reference=tmp_path / "real.safetensors")
-    report = evaluate_run(trained, samples=20, read_samples=20, steps=2, device="cpu", **options)["features"]
+    reference = tmp_path / "real.safetensors"
+    save_reference(reference, reference_statistics(real, extract, progress=None))
+    given = dict(features="inception", weights=weights, weights_sha256=digest, reference=reference)
+    run = evaluate_run(trained, samples=20, sampling=dict(steps=2), device="cpu", **given)
+    report = run["features"]
     assert report["reference"]["weights_sha256"] == digest and report["reference"]["n"] == 16
-    assert report["frechet"] > 0 and 1 <= report["inception_score"] < 1008 and report["inception_score_images"] == 20
+    assert report["frechet"] > 0 and 1 <= report["inception_score"] < 1008
+    assert report["inception_score_images"] == 20
     assert "8 rows in a half are too few" in report["real_halves"]["left_out"]
-    assert report["kid_subset"] == 8 and report["generated_rows"] == 20 and report["real_rows"] == 16
-    assert abs(inception_score(torch.eye(10) * 100)["inception_score"] - 1) < 1e-6          # parts of one image each
+    assert report["kid_subset"] == 8
+    assert (report["generated_rows"], report["real_rows"]) == (20, 16)
 
 
-def test_a_reference_of_something_else_is_refused_before_anything_is_made(capsys, trained, tmp_path):
+def test_the_inception_score_of_parts_of_one_image_each():
+    pytest.importorskip("torch_fidelity")
+    assert abs(inception_score(torch.eye(10) * 100)["inception_score"] - 1) < 1e-6
+
+
+def test_a_reference_of_something_else_is_refused_before_anything_is_made(
+    capsys, trained, tmp_path
+):
     before = files(trained)
-    for name, data in (("photos-16", "photos-16"), ("digits", "digits")):
-        save_reference(tmp_path / name, reference_statistics(data, extractor("modes"), keep=20, progress=None))
-    refused(capsys, trained, "--reference", tmp_path / "photos-16", says=["shape [3, 16, 16] there, [1, 8, 8] here"])
-    refused(capsys, trained, "--reference", tmp_path / "digits", says=["features modes there, pixels here", "hdfm evaluate stats"])
-    refused(capsys, trained, "--reference", trained / "model.safetensors", says=["is not an hdfm feature statistics"])
-    data = (tmp_path / "digits").read_bytes()
-    (tmp_path / "digits").write_bytes(data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
-    refused(capsys, trained, "--reference", tmp_path / "digits", "--features", "modes", says=["SHA-256"])
+    digits = tmp_path / "digits"
+    save_reference(tmp_path / "photos-16", statistics("photos-16", "modes", keep=20))
+    save_reference(digits, statistics("digits", "modes", keep=20))
+    with_reference = [trained, "--reference"]
+    other_shape = "shape [3, 16, 16] there, [1, 8, 8] here"
+    refused(capsys, *with_reference, tmp_path / "photos-16", says=[other_shape])
+    other_features = ["features modes there, pixels here", "hdfm evaluate stats"]
+    refused(capsys, *with_reference, digits, says=other_features)
+    other_file = "is not an hdfm feature statistics"
+    refused(capsys, *with_reference, trained / "model.safetensors", says=[other_file])
+    data = bytearray(digits.read_bytes())
+    data[-2] ^= 1
+    digits.write_bytes(data)
+    refused(capsys, *with_reference, digits, "--features", "modes", says=["SHA-256"])
     assert files(trained) == before
 
 
 def test_two_processes_print_what_one_prints(trained, tmp_path):
-    save_reference(tmp_path / "digits", reference_statistics("digits", extractor("pixels"), keep=300, progress=None))
-    options = [str(x) for x in ("--samples", 4100, "--steps", 1, "--reference", tmp_path / "digits", "--device", "cpu")]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "hdfm.evaluate"]
-    two = subprocess.run([*launch, str(trained), *options], capture_output=True, text=True, timeout=200)
+    reference = tmp_path / "digits"
+    save_reference(reference, statistics("digits", "pixels", keep=300))
+    options = ["--samples", 4100, "--steps", 1, "--reference", reference, "--device", "cpu"]
+    options = [str(option) for option in options]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    launch += ["--nproc-per-node", "2", "-m", "hdfm.evaluate", str(trained)]
+    two = subprocess.run([*launch, *options], capture_output=True, text=True, timeout=200)
     assert two.returncode == 0, two.stderr[-3000:]
     one = hdfm("evaluate", trained, *options)
     assert one.returncode == 0 and two.stdout == one.stdout, one.stderr
-    report = json.loads(one.stdout)                                # three blocks: the second was made by the second process
+    report = json.loads(one.stdout)  # three blocks: the second was made by the second process
     assert report["features"]["generated_images"] == 4100 > 2 * report["protocol"]["block"]
     assert report == json.loads((trained / "evaluation.json").read_text())
 
 
 def test_statistics_and_files_of_others(capsys, tmp_path):
-    stats, half = tmp_path / "new" / "digits.safetensors", write_npz(tmp_path / "half.npz", DIGITS[::2])
-    summary = printed(capsys, "stats", "digits", "--out", stats, "--keep", 100)
-    assert (summary["n"], summary["rows"], summary["features"], summary["shape"]) == (1797, 100, "pixels", [1, 8, 8])
-    assert load_reference(stats).rows.shape == (100, 64) and summary["sha256"] == load_reference(stats).info["sha256"]
+    stats = tmp_path / "new" / "digits.safetensors"
+    half = write_npz(tmp_path / "half.npz", DIGITS[::2])
+    found = printed(capsys, "stats", "digits", "--out", stats, "--keep", 100)
+    assert (found["n"], found["rows"]) == (1797, 100)
+    assert (found["features"], found["shape"]) == ("pixels", [1, 8, 8])
+    kept = load_reference(stats)
+    assert kept.rows.shape == (100, 64) and found["sha256"] == kept.info["sha256"]
     report = printed(capsys, "images", half, stats, "--features", "pixels")
     direct = printed(capsys, "images", half, "digits", "--features", "pixels")
-    assert report["frechet"] == direct["frechet"] and 0 < report["frechet"] < 0.3 and report["generated"]["n"] == 899
+    assert report["frechet"] == direct["frechet"] and 0 < report["frechet"] < 0.3
+    assert report["generated"]["n"] == 899
+
+
+def test_files_that_do_not_fit(capsys, tmp_path):
+    stats = tmp_path / "digits.safetensors"
+    half = write_npz(tmp_path / "half.npz", DIGITS[::2])
+    save_reference(stats, statistics("digits", "pixels", keep=100))
     refused(capsys, "images", half, stats, says=["features pixels there, modes here"])
-    refused(capsys, "stats", "digits", "--size", 16, "--out", stats, says=["8 pixels, not 16"])
-    np.savez(tmp_path / "pickled.npz", images=np.array([{}]))
-    refused(capsys, "images", tmp_path / "pickled.npz", "digits", says=["cannot be read"])
+    too_large = ["stats", "digits", "--size", 16, "--out", stats]
+    refused(capsys, *too_large, says=["8 pixels, not 16"])
+    pickled = tmp_path / "pickled.npz"
+    np.savez(pickled, images=np.array([{}]))
+    refused(capsys, "images", pickled, "digits", says=["cannot be read"])
 
 
 def test_a_folder_with_a_picture_that_cannot_be_read(capsys, tmp_path):
-    patches = as_bytes(load_data("photos-16").images[::200]).permute(0, 2, 3, 1).numpy()
-    folder, clean = tmp_path / "pictures", tmp_path / "clean.npz"
-    folder.mkdir()
-    for i, patch in enumerate(patches): Image.fromarray(patch).save(folder / f"{i:02d}.png")
-    np.savez(clean, images=np.delete(patches, 5, axis=0))
-    (folder / "05.png").write_bytes(b"no picture")
-    refused(capsys, "images", folder, clean, "--features", "modes", says=["give the size", "--size"])
-    report = printed(capsys, "images", folder, clean, "--features", "modes", "--size", 16)
-    assert report["generated"]["n"] == len(patches) - 1 and report["generated"]["unreadable"] == 1
-    assert abs(report["frechet"]) < 1e-2 and report["reference"]["unreadable"] == 0
+    pictures = patches(200)
+    folder = write_pictures(tmp_path / "pictures", pictures, broken=[5])
+    clean = tmp_path / "clean.npz"
+    np.savez(clean, images=np.delete(pictures, 5, axis=0))
+    command = ["images", folder, clean, "--features", "modes"]
+    refused(capsys, *command, says=["size in pixels", "--size"])
+    report = printed(capsys, *command, "--size", 16)
+    assert report["generated"]["n"] == len(pictures) - 1
+    assert report["generated"]["unreadable"] == 1 and report["reference"]["unreadable"] == 0
+    assert abs(report["frechet"]) < 1e-2
 
 
-def test_a_run_of_a_folder(capsys, tmp_path):
-    patches = as_bytes(load_data("photos-16").images[::60]).permute(0, 2, 3, 1).numpy()
-    for i, patch in enumerate(patches):
-        (tmp_path / "data" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(patch).save(tmp_path / "data" / "ab"[i % 2] / f"{i}.png")
-    config = TrainConfig(data=str(tmp_path / "data"), image_size=16, steps=2, batch_size=4, sample_steps=2)
-    run = fit(config, tmp_path / "run", device="cpu")
-    refused(capsys, run, says=["'inception' need the network's weights"])
-    report = printed(capsys, run, "--features", "modes", "--samples", 21, "--device", "cpu")
-    assert set(report) == {"features", "protocol", "model"} and report["features"]["real_images"] == len(patches)
+def test_a_folder_of_which_a_whole_block_cannot_be_read(capsys, tmp_path):
+    """The first of two pieces has no readable picture; then the only picture left is one."""
+    count = 2400
+    pictures = np.tile(patches(200), (80, 1, 1, 1))[:count]
+    folder = write_pictures(tmp_path / "half", pictures, broken=range(count // 2))
+    found = statistics(str(folder), "modes", size=16, batch=200)
+    clean = tmp_path / "clean.npz"
+    np.savez(clean, images=pictures[count // 2 :])
+    alone = statistics(str(clean), "modes")
+    assert found.n == alone.n == count // 2 and found.info["unreadable"] == count // 2
+    assert torch.allclose(found.mean, alone.mean) and found.rows.shape == alone.rows.shape
+
+
+def test_a_folder_of_which_nothing_can_be_read(capsys, tmp_path):
+    folder = write_pictures(tmp_path / "none", patches(2000), broken=range(3))
+    command = ["stats", folder, "--size", 16, "--features", "modes", "--out", tmp_path / "out"]
+    refused(capsys, *command, says=["0000.png is bad"])
+    with pytest.raises(ValueError, match="no images to take features of"):
+        features_of([], extractor("modes"), progress=None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_of_a_folder(capsys, of_a_folder):
+    refused(capsys, of_a_folder, says=["'inception' need the network's weights"])
+    options = ["--features", "modes", "--samples", 21, "--device", "cpu"]
+    report = printed(capsys, of_a_folder, *options)
+    assert set(report) == {"features", "protocol", "model"}
+    assert report["features"]["real_images"] == 100
     assert report["protocol"]["labels"] == "in turn; 1 of 2 classes have one image more"
     assert report["features"]["reference"]["shape"] == [3, 16, 16]
 
 
+def test_fewer_samples_than_a_small_data_set_would_be_read_for(of_a_folder, trained):
+    report = evaluate_run(of_a_folder, samples=500, features="modes", device="cpu")
+    assert report["features"]["generated_images"] == 500
+    assert "accuracy_samples" not in report["protocol"]
+    report = evaluate_run(trained, samples=50, device="cpu")
+    assert report["protocol"]["accuracy_samples"] == 50
+
+
+@pytest.mark.parametrize("scale, cost", [(1.0, 4), (2.0, 7), (0.0, 4)])
+def test_evaluations_are_counted_in_images(trained, scale, cost):
+    """Of four steps all but the first lie in the interval, and are doubled where there are two
+    branches to compute."""
+    how = dict(steps=4, guidance_scale=scale, guidance_interval=(0.0, 1.0))
+    protocol = evaluate_run(trained, samples=30, sampling=how, batch=16, device="cpu")["protocol"]
+    assert protocol["evaluations"] == cost
+    assert ("guidance_interval" in protocol) == (scale != 1)
+
+
+@pytest.mark.parametrize("name", ["samples", "steps", "batch"])
+def test_zero_is_a_number(trained, name):
+    before = files(trained)
+    options = dict(sampling=dict(steps=0)) if name == "steps" else {name: 0}
+    with pytest.raises(ValueError, match=f"{name}=0: give .*at least"):
+        evaluate_run(trained, device="cpu", **options)
+    assert files(trained) == before
+
+
+def test_features_and_a_measure_from_outside(capsys, trained):
+    @register_features("brightness")
+    def brightness(images):
+        return dict(features=images.float().mean((2, 3)))
+
+    @register_measure
+    def brighter(generated, real):
+        return dict(brighter=float(generated.mean[0] - real.mean[0]))
+
+    try:
+        options = ["--features", "brightness", "--samples", 20, "--device", "cpu"]
+        report = printed(capsys, trained, *options)["features"]
+    finally:
+        del FEATURES["brightness"]
+        del MEASURES["brighter"]
+    assert report["name"] == "brightness" and isinstance(report["brighter"], float)
+
+
+def test_the_report_names_no_option_without_effect(trained):
+    report = evaluate_run(trained, samples=20, sampling=dict(solver="dopri5"), device="cpu")
+    assert "steps" not in report["protocol"] and "last_time" not in report["protocol"]
+    assert report["model"]["path"] == "heat"
+    assert "t_min" not in report["model"]["path_options"]
+
+
 def test_without_torch_fidelity():
-    code = ("import sys; sys.modules['torch_fidelity'] = None\n"
-            "from hdfm.evaluate import main\n"
-            "assert main(['images', 'digits', 'digits']) == 0 and 'torchvision' not in sys.modules\n"
-            "assert main(['images', 'digits', 'digits', '--features', 'inception', '--weights', 'x']) == 2")
+    code = (
+        "import sys; sys.modules['torch_fidelity'] = None\n"
+        "from hdfm.cli import main\n"
+        "assert not main(['evaluate', 'images', 'digits', 'digits'])\n"
+        "assert 'torchvision' not in sys.modules\n"
+        "inception = ['--features', 'inception', '--weights', 'x']\n"
+        "assert main(['evaluate', 'images', 'digits', 'digits', *inception]) == 2"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert "pip install hdfm[eval]" in report["left_out"] and "kid" not in report and abs(report["frechet"]) < 1e-6
+    assert "pip install hdfm[eval]" in report["left_out"] and "kid" not in report
+    assert abs(report["frechet"]) < 1e-6
     assert "pip install hdfm[eval]" in done.stderr

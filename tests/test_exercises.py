@@ -1,4 +1,6 @@
-"""Every exercise of the book: the blank stub fails, a planted wrong answer fails, the folded solution passes."""
+"""Every exercise of the book: the blank stub fails, a planted wrong answer fails, the folded
+solution passes."""
+
 import ast
 import importlib
 import re
@@ -19,7 +21,10 @@ def only_imports(source):
 
 def exercises(path):
     """(imports, module, [(number, stub, check, solution)]) of a notebook."""
-    imports, found, module, stub = [], [], None, None
+    imports = []
+    found = []
+    module = None
+    stub = None
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "markdown":
             solution = SOLUTION.search(cell.source)
@@ -39,8 +44,10 @@ def exercises(path):
 
 
 def verdict(imports, module, answer, check_cell):
-    """What the check says of an answer, with nothing at hand but the imports and the notebook's own module."""
-    space, verdicts = {}, []
+    """What the check says of an answer, with nothing at hand but the imports and the notebook's
+    own module."""
+    space = {}
+    verdicts = []
     for source in imports:
         exec(source, space)
     if module:
@@ -64,17 +71,24 @@ def test_all_exercises(capsys):
             seen.append(number)
             assert solution, f"{name}: exercise {number} has no folded solution"
             blank = verdict(imports, module, stub, check_cell)
-            assert not blank.passed and blank.message == "open", f"{name}: the blank stub of {number}: {blank}"
+            assert not blank.passed and blank.message == "open", (
+                f"{name}: the blank stub of {number}: {blank}"
+            )
             counts["stubs"] += 1
             wrong = verdict(imports, module, WRONG[number], check_cell)
-            assert not wrong.passed and wrong.message.startswith("not yet. "), f"{name}: the wrong answer to {number}: {wrong}"
+            assert not wrong.passed and wrong.message.startswith("not yet. "), (
+                f"{name}: the wrong answer to {number}: {wrong}"
+            )
             counts["wrong"] += 1
             right = verdict(imports, module, solution, check_cell)
             assert right.passed, f"{name}: the solution of {number}: {right}"
             counts["solutions"] += 1
     assert sorted(seen) == sorted(WRONG) and len(set(seen)) == len(seen)
     with capsys.disabled():
-        print(f"\n{counts['stubs']} stubs fail, {counts['wrong']} planted wrong answers fail, {counts['solutions']} solutions pass")
+        print(
+            f"\n{counts['stubs']} stubs fail, {counts['wrong']} planted wrong answers fail, "
+            f"{counts['solutions']} solutions pass"
+        )
 
 
 @pytest.mark.parametrize("name", [name for name in NOTEBOOKS if re.match(r"\d\d_", name)])

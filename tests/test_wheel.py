@@ -1,4 +1,5 @@
 """The wheel holds everything that it needs to run elsewhere."""
+
 import os
 import subprocess
 import sys
@@ -12,22 +13,35 @@ def run(*command, **kwargs):
     return done.stdout
 
 
+def build(target):
+    """The wheel of the checkout, made in the folder `target`."""
+    source = target / "source"
+    copy_checkout(source)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", target]
+    run(*command, cwd=source)
+    (wheel,) = target.glob("*.whl")
+    return wheel
+
+
 def test_the_wheel_trains_and_samples_elsewhere(tmp_path):
-    """Built, unpacked beside the installed dependencies, and run from a folder that is not the checkout."""
-    copy_checkout(tmp_path / "source")
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, cwd=tmp_path / "source")
-    wheel, = tmp_path.glob("*.whl")
-    site, away = tmp_path / "site", tmp_path / "away"
+    """Built, unpacked beside the installed dependencies, run from a folder that is no checkout."""
+    wheel = build(tmp_path)
+    site = tmp_path / "site"
+    away = tmp_path / "away"
     away.mkdir()
-    run(sys.executable, "-m", "pip", "install", "--no-deps", "--no-compile", "-q", "--target", site, wheel)
-    env = {**os.environ, "PYTHONPATH": str(site)}
-    where = run(sys.executable, "-c", "import hdfm; print(hdfm.__file__)", cwd=away, env=env)
+    pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-compile", "-q"]
+    run(*pip, "--target", site, wheel)
+    there = dict(cwd=away, env={**os.environ, "PYTHONPATH": str(site)})
+    where = run(sys.executable, "-c", "import hdfm; print(hdfm.__file__)", **there)
     assert where.startswith(str(site))
-    command = [sys.executable, site / "bin" / "hdfm"]
-    assert run(*command, "--version", cwd=away, env=env).startswith("hdfm ")
-    run(*command, "train", "digits", "--steps", "5", cwd=away, env=env)
-    run(*command, "sample", "runs/digits", "--out", "grid.png", cwd=away, env=env)
+    for command in ([sys.executable, "-m", "hdfm"], [sys.executable, site / "bin" / "hdfm"]):
+        assert run(*command, "--version", **there).startswith("hdfm ")
+    run(*command, "train", "digits", "--steps", "5", **there)
+    run(*command, "sample", "runs/digits", "--out", "grid.png", **there)
     assert (away / "grid.png").read_bytes().startswith(b"\x89PNG")
-    draw = "from hdfm.hub import FlowModel; print(*FlowModel.from_pretrained('digits').sample(count=2).shape)"
-    assert run(sys.executable, "-c", draw, cwd=away, env=env).split()[-4:] == ["2", "1", "8", "8"]
+    draw = (
+        "from hdfm.hub import FlowModel\n"
+        "print(*FlowModel.from_pretrained('digits').sample(count=2).shape)"
+    )
+    assert run(sys.executable, "-c", draw, **there).split()[-4:] == ["2", "1", "8", "8"]
     assert (site / "hdfm" / "book.mplstyle").exists() and not (site / "nbs").exists()

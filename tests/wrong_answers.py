@@ -1,4 +1,5 @@
 """For every exercise of the notebooks an answer that someone might give, and that must not pass."""
+
 WRONG = {
     "E.1": "halvings = 2",
     "0.1": "t_of_three_pixels = math.exp(-9)  # forgot that the variance is 2τ",
@@ -48,7 +49,8 @@ def own_clock(t, lam, r=1.0):  # does not add up to one with its partner
     "6.2": "magnification = 0.5 / 0.02",
     "6.3": """
 def velocity_bound(path, L, t):  # forgets the part that depends on z directly
-    return path.weight(torch.zeros(1, *path.operator.shape, dtype=torch.float64), t).max().item() * L
+    z = torch.zeros(1, *path.operator.shape, dtype=torch.float64)
+    return path.weight(z, t).max().item() * L
 """,
     "7.1": """
 def rms_norm(x, weight, eps=1e-6):  # LayerNorm
@@ -57,40 +59,62 @@ def rms_norm(x, weight, eps=1e-6):  # LayerNorm
 """,
     "8.1": "loss_of_zero = 4  # the weight, not squared",
     "9.1": "epoch = 1000 // 128",
+    # the bits of the file, not the bytes of the picture
+    "9.2": "gigabytes = 20_000**2 / 8 / 1e9",
     "10.1": "share = 10 / 1000 * 128  # the expected number of bad pictures, not a chance",
     "10.2": """
 def reads_per_picture(b):  # one replacement at most
     return 1 + b
 """,
     "13.1": "gigabytes = 131.1e6 * 4 / 1e9  # only once",
-    "14.1": "half_life = 0.5 / 0.002  # as if it fell in a straight line",
+    # forgot that the rule is for 256 images
+    "15.1": "times_the_rule = 2e-3 / 5e-5",
+    # without the optimiser
+    "16.1": "gigabytes = (1 + 2) * 131.1e6 * 4 / 1e9",
+    "17.1": """
+def smoothed(losses, decay):  # begins at 0 and stays too low
+    mean = 0.0
+    found = []
+    for loss in losses:
+        mean = decay * mean + (1 - decay) * loss
+        found.append(mean)
+    return found
+""",
+    "19.1": """
+def twin(features):  # the same set in another order
+    return features.flip(0)
+""",
+    "18.1": "half_life = 0.5 / 0.002  # as if it fell in a straight line",
     "11.1": "seconds_between_checkpoints = math.sqrt(30 * 86_400)  # forgot the half",
     "12.1": "distance = 1 + (9 - 1) ** 2  # variances",
-    "15.1": "score = 64 / 2000  # the mean only",
-    "16.1": "rate, steps = 2e-4, 100 * 1_281_167 // 512  # the rate of the batch of 1024",
-    "16.2": "epochs = 24 * 3600 * 989e12 * 0.4 / 528e9 / 1_281_167  # one GPU",
-    "17.1": "network_evaluations = 20",
-    "18.1": """
+    "20.1": "score = 64 / 2000  # the mean only",
+    "21.1": "rate, steps = 2e-4, 100 * 1_281_167 // 512  # the rate of the batch of 1024",
+    "21.2": "epochs = 24 * 3600 * 989e12 * 0.4 / 528e9 / 1_281_167  # one GPU",
+    "23.1": "network_evaluations = 20",
+    "22.1": """
 def sample_on_wrong_path(model, generator):  # the right path
     return generate(model.network, model.path, torch.arange(10), generator=generator)
 """,
-    "19.1": "share = 0.15  # as if times were uniform",
-    "19.2": "steps = 10, 20, 20  # the adaptive form counted as if it cost one evaluation a step",
-    "20.1": """
+    "24.1": "share = 0.15  # as if times were uniform",
+    "24.2": "steps = 10, 20, 20  # the adaptive form counted as if it cost one evaluation a step",
+    "25.1": """
 def change_of_log_density(a, D):  # one direction only
     return -a
 """,
-    "20.2": "J = torch.tensor([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 3.0]])  # right trace, but a spread",
-    "21.1": "blur_strength = 2.5 ** 2 / math.log(1 / 0.8)  # the heat time of b is b squared over two",
-    "21.2": """
+    # right trace, but a spread
+    "25.2": "J = torch.tensor([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 3.0]])",
+    # the heat time of b is b squared over two
+    "26.1": "blur_strength = 2.5 ** 2 / math.log(1 / 0.8)",
+    "26.2": """
 def total_blur(b1, b2):  # blurs do not add
     return b1 + b2
 """,
-    "22.1": "equal_time = 3 / 4  # the middle of the scale's own time",
-    "22.2": """
+    "14.1": "equal_time = 3 / 4  # the middle of the scale's own time",
+    "14.2": """
 def cosine_clocks(t):  # noise first
     return torch.cos(math.pi * t / 2), torch.sin(math.pi * t / 2)
 """,
-    "23.1": "same_blur_at_256 = 256 / 8  # the width grows so, not r",
-    "24.1": "per_cent_worse = 100 * (9.40 - 7.73) / 7.73  # against the other table, not the baseline",
+    "27.1": "same_blur_at_256 = 256 / 8  # the width grows so, not r",
+    # against the other table, not the baseline
+    "28.1": "per_cent_worse = 100 * (9.40 - 7.73) / 7.73",
 }

@@ -1,4 +1,6 @@
-"""Run notebooks in a fresh kernel each and store their outputs, cleaned: `python tools/execute.py [NOTEBOOK ...]`."""
+"""Run notebooks in a fresh kernel each and store their outputs, cleaned: `python tools/execute.py
+[NOTEBOOK ...]`."""
+
 import re
 import subprocess
 import sys
@@ -9,8 +11,14 @@ import nbformat
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[1]
-WIDGET = "application/vnd.jupyter.widget-view+json"  # dead without its kernel; the notebook shows a picture beside it
+# A widget is dead without its kernel; the notebook shows a picture beside it.
+WIDGET = "application/vnd.jupyter.widget-view+json"
 SKIPPED = re.compile(r"^#\|\s*(slow|cuda)\b", re.M)  # kept with the outputs they have
+
+
+def for_the_page(output):
+    """Progress bars are for the person who watches, and widgets need a kernel."""
+    return output.get("name") != "stderr" and WIDGET not in output.get("data", {})
 
 
 def execute(path):
@@ -22,16 +30,19 @@ def execute(path):
         cell.source = ""
     NotebookClient(nb, timeout=1800, resources={"metadata": {"path": str(path.parent)}}).execute()
     for cell, source, output in zip(kept, sources, outputs):
-        cell.source, cell.outputs = source, output
+        cell.source = source
+        cell.outputs = output
     for cell in nb.cells:
-        if cell.cell_type == "code":  # progress bars are for the person who watches, not for the page
-            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" and WIDGET not in o.get("data", {})]
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if for_the_page(output)]
     nb.metadata.pop("widgets", None)
     nbformat.write(nb, path)
 
 
 if __name__ == "__main__":
-    names = [Path(name).resolve() for name in sys.argv[1:]] or sorted((ROOT / "nbs").glob("*.ipynb"))
+    names = [Path(name).resolve() for name in sys.argv[1:]] or sorted(
+        (ROOT / "nbs").glob("*.ipynb")
+    )
     for path in names:
         start = time.time()
         execute(path)

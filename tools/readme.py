@@ -1,4 +1,5 @@
 """Write README.md from nbs/index.ipynb: `python tools/readme.py`. No Quarto needed."""
+
 import json
 import re
 from pathlib import Path
@@ -14,10 +15,16 @@ def render(cell):
     """The markdown of one cell, without directives and hidden cells."""
     source = "".join(cell["source"])
     if cell["cell_type"] == "markdown":
-        return re.sub(r"\]\((?=(images/|\w+\.ipynb))", "](nbs/", source)  # links work from the root too
+        return re.sub(
+            r"\]\((?=(images/|\w+\.ipynb))", "](nbs/", source
+        )  # links work from the root too
     if cell["cell_type"] != "code" or re.search(r"^#\|\s*(hide|default_exp)", source, re.M):
         return ""
-    parts = [] if re.search(r"^#\|\s*echo:\s*false", source, re.M) else [fence(re.sub(r"^#\|.*\n?", "", source, flags=re.M), "python")]
+    parts = (
+        []
+        if re.search(r"^#\|\s*echo:\s*false", source, re.M)
+        else [fence(re.sub(r"^#\|.*\n?", "", source, flags=re.M), "python")]
+    )
     for output in cell["outputs"]:
         data = output.get("data", {})
         if "text/markdown" in data:
