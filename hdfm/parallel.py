@@ -87,8 +87,9 @@ class Ranks:
             try:
                 result = function(*args)
             except Exception as caught:
-                error = portable(caught)
-        result, error = self.share((result, error))
+                error = caught
+        result, told = self.share((result, None if error is None else portable(error)))
+        error = error or told                          # the first keeps its own: it knows where
         if error is None: return result
         error.everywhere = True
         raise error
