@@ -73,3 +73,17 @@ def test_the_evidence_is_resumed(tmp_path):
     found = json.loads((tmp_path / "a" / "evidence.json").read_text())
     assert len(found["runs"]) == 2 * 2 and {run["seed"] for run in found["runs"]} == {0, 1}
     assert {"command", "machine", "seeds", "images", "floors", "costs"} <= set(found)
+
+
+def test_results_of_other_code_are_measured_again(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import evidence
+
+    monkeypatch.setattr(evidence.hdfm, "__file__", str(tmp_path / "__init__.py"))
+    digests = set()
+    for code in ("distance = 1", "distance = 2"):
+        (tmp_path / "metrics.py").write_text(code)
+        evidence.code_digest.cache_clear()
+        digests.add(evidence.code_digest())
+    evidence.code_digest.cache_clear()
+    assert len(digests) == 2
