@@ -1,8 +1,13 @@
 # Two commands for a fresh machine: `make demo` and `make test`. Each makes its own .venv first.
 PYTHON   ?= python3
 PIP_ARGS ?=
-RUN      ?= runs/digits
 BIN      := .venv/bin
+
+# What `make demo` draws with, and what it trains: make demo NETWORK=digits PRESET=digits
+NETWORK   = fashion
+PRESET    = fashion-quick
+RUN       = runs/$(PRESET)
+FIRST     = runs/$(NETWORK)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check notebooks-test pytest notebooks export readme benchmark evidence evidence-small gpu docs lab clean
@@ -26,11 +31,14 @@ help:  ## list the targets
 	$(BIN)/pip install $(PIP_ARGS) --disable-pip-version-check -q -e '.[dev]'
 	@touch $@ .venv/.run
 
-demo: .venv/.run  ## train, sample and evaluate on real handwritten digits (five minutes, no GPU)
-	$(BIN)/hdfm train digits --out $(RUN) --resume auto
-	$(BIN)/hdfm sample $(RUN) --out $(RUN)/digits.png
+demo: .venv/.run  ## draw with a trained network at once; then train one and measure it (five minutes, no GPU)
+	$(BIN)/hdfm sample $(NETWORK) --out $(FIRST).png --film $(FIRST)-way.png
+	@echo "Look at $(FIRST).png and $(FIRST)-way.png; meanwhile a network is trained, page: $(RUN)/index.html"
+	$(BIN)/hdfm train $(PRESET) $$($(BIN)/python tools/demo.py --data $(PRESET)) --out $(RUN) --resume auto
+	$(BIN)/hdfm sample $(RUN) --out $(RUN)/drawn.png --film $(RUN)/way.png
 	$(BIN)/hdfm evaluate $(RUN)
-	@echo "Images: $(RUN)/digits.png   figure: $(RUN)/report.png   numbers: $(RUN)/evaluation.json"
+	@echo
+	@$(BIN)/python tools/demo.py $(RUN) $(FIRST).png $(FIRST)-way.png $(RUN)/drawn.png $(RUN)/way.png
 
 test: check notebooks-test pytest  ## everything: agreement, notebooks, pytest
 

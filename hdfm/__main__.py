@@ -12,13 +12,15 @@ USAGE = """usage: hdfm {check,train,sample,evaluate,export} ...
 
   hdfm check FOLDER                  read every image of a folder; name those that cannot be read
   hdfm train PRESET [options]        train a generator into a run folder
-  hdfm sample RUN --out FILE.png     draw images from a run
-  hdfm evaluate RUN                  compare a run's images with the real ones
+  hdfm sample NETWORK --out F.png    draw images with a trained network
+  hdfm evaluate NETWORK              compare what it draws with real images
   hdfm evaluate stats DATA --out F   statistics of real images, to compare many runs with
   hdfm evaluate images A B           compare two sets of images
   hdfm export RUN --out FOLDER       turn a run into a folder to share
   hdfm --version
 
+NETWORK: a run folder, an exported folder, the name of a network that comes with hdfm (digits), or
+owner/name on the Hub.
 Each has --help. The book: https://hdfm.github.io/hdfm"""
 
 

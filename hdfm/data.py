@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SOURCES', 'DATASETS', 'PHOTOGRAPHS', 'as_floats', 'as_bytes', 'class_labels', 'Batch', 'Images', 'register_source',
-           'check_data', 'pixels_digest', 'ImageData', 'digits', 'load_data', 'photograph', 'photographs', 'patch',
-           'photos', 'read_npz', 'NpzImages', 'Purpose', 'derived_seed', 'epoch_order', 'batch_indices', 'some_images',
-           'check_shares', 'StepBatches', 'as_is', 'batches', 'flips']
+           'check_data', 'pixels_digest', 'TensorImages', 'ImageData', 'digits', 'load_data', 'fashion', 'photograph',
+           'photographs', 'patch', 'photos', 'read_npz', 'NpzImages', 'Purpose', 'derived_seed', 'epoch_order',
+           'batch_indices', 'some_images', 'check_shares', 'StepBatches', 'as_is', 'batches', 'flips']
 
 # %% ../nbs/09_data.ipynb #09_data-003
 import hashlib
@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from .core import check_floating
+from .fashion import CLASSES, FASHION, fashion_arrays
 
 # %% ../nbs/09_data.ipynb #09_data-037
 def as_floats(images):
@@ -51,6 +52,8 @@ class Images:
     shape: tuple              # of one image: (C, H, W)
     fingerprint: str          # changes with the images: a run that is resumed must find the same
     num_classes = 0           # 0: there are no classes, and all labels are 0
+    class_names = ()          # what the classes are called, if they have names
+    test = None               # the name of a data set of such images that nobody trains on
     features = "inception"    # in which a generator of such images is judged best
     bad = {}                  # name -> reason, of what was found to be no image when it was listed
     in_memory = False         # True: `.images` are all of them, as floats, and `.labels` theirs
@@ -121,15 +124,28 @@ def pixels_digest(images, labels):
     digest.update(labels.cpu().contiguous().numpy())
     return digest.hexdigest()
 
+class TensorImages(Images):
+    "Images whose `.images` are all of them, with their `.labels`: two tensors."
+    shape = property(lambda self: tuple(self.images.shape[1:]), doc="of one image: (C, H, W)")
+    fingerprint = property(lambda self: pixels_digest(self.images, self.labels))
+
+    def __len__(self): return len(self.images)
+
+    def read(self, indices):
+        indices = torch.as_tensor(indices, dtype=torch.long)
+        return Batch(self.images[indices], self.labels[indices], [])
+
 @register_source("data set")
 @dataclass(frozen=True)
-class ImageData(Images):
+class ImageData(TensorImages):
     "Images and labels that are all in memory, checked when made."
     name: str
     images: Tensor            # `[N, C, H, W]`, floats in [-1, 1]
     labels: Tensor            # `[N]`, 0 to num_classes - 1
     num_classes: int = 0
     features: str = "modes"
+    test: str | None = None   # the data set of the images of this kind that nobody trains on
+    class_names: tuple[str, ...] = ()
     in_memory = True
 
     @classmethod
@@ -138,15 +154,6 @@ class ImageData(Images):
     def open(cls, name, size=None, seed=0): return load_data(name).of_size(size)
 
     def __post_init__(self): check_data(self.name, self.images, self.labels, self.num_classes)
-    def __len__(self): return len(self.images)
-
-    shape = property(lambda self: tuple(self.images.shape[1:]), doc="of one image: (C, H, W)")
-
-    fingerprint = property(lambda self: pixels_digest(self.images, self.labels))
-
-    def read(self, indices):
-        indices = torch.as_tensor(indices, dtype=torch.long)
-        return Batch(self.images[indices], self.labels[indices], [])
 
 # %% ../nbs/09_data.ipynb #09_data-010
 DATASETS = {}                 # name -> function that loads it
@@ -160,12 +167,21 @@ def digits():
 
 DATASETS["digits"] = digits
 
-# %% ../nbs/09_data.ipynb #09_data-011
 def load_data(name):
     "The data set of that name, checked."
     if name not in DATASETS:
         raise ValueError(f"unknown data {name!r}; choose one of {', '.join(DATASETS)}")
     return DATASETS[name]()
+
+# %% ../nbs/09_data.ipynb #09_data-060
+def fashion(name="fashion", folder=None):
+    "The clothes of that name of `FASHION`, 28×28; `fashion_arrays` says where the files may be."
+    images, labels = map(torch.from_numpy, fashion_arrays(name, folder))
+    test = None if name.endswith("-test") else f"{name}-test"
+    pixels = as_floats(images)[:, None]
+    return ImageData(name, pixels, labels.long(), len(CLASSES), "fashion", test, CLASSES)
+
+DATASETS |= {name: partial(fashion, name) for name in FASHION}
 
 # %% ../nbs/09_data.ipynb #09_data-014
 PHOTOGRAPHS = {               # the last is held out
@@ -228,7 +244,7 @@ def read_npz(file):
 
 # %% ../nbs/09_data.ipynb #09_data-057
 @register_source("npz")
-class NpzImages(Images):
+class NpzImages(TensorImages):
     "The uint8 `images` of an .npz file, and perhaps `labels`, as `hdfm sample --npz` writes them."
     features = "modes"
     form = "FILE.npz"
@@ -238,20 +254,12 @@ class NpzImages(Images):
         self.name = str(file)
         self.images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
         self.labels = torch.from_numpy(labels.astype(np.int64))
-        self.shape = tuple(self.images.shape[1:])
         self.num_classes = int(labels.max()) + 1 if labels.any() else 0
-        self.fingerprint = pixels_digest(self.images, self.labels)
 
     @classmethod
     def matches(cls, name): return name.endswith(".npz")
     @classmethod
     def open(cls, name, size=None, seed=0): return cls(name).of_size(size)
-
-    def __len__(self): return len(self.images)
-
-    def read(self, indices):
-        indices = torch.as_tensor(indices, dtype=torch.long)
-        return Batch(self.images[indices], self.labels[indices], [])
 
 # %% ../nbs/09_data.ipynb #09_data-045
 class Purpose(IntEnum):

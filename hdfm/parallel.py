@@ -21,8 +21,6 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 # %% ../nbs/13_parallel.ipynb #13_parallel-006
@@ -158,6 +156,8 @@ def shard(model, ranks, precision="fp32"):
     if not can_shard(ranks.device):
         raise ValueError(f"PyTorch {torch.__version__} cannot shard on a CPU; take a newer one, "
                          "or leave out --shard")
+    from torch.distributed.device_mesh import init_device_mesh     # these two take most of a
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard       # second to load
     mesh = init_device_mesh(ranks.device.type, (ranks.size,))
     bf16 = dict(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
     policy = MixedPrecisionPolicy(**(bf16 if precision == "bf16" else {}),

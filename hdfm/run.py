@@ -20,10 +20,6 @@ from typing import NamedTuple
 import torch.distributed as dist
 from filelock import FileLock, Timeout
 from torch import nn
-from torch.distributed.checkpoint.state_dict import (StateDictOptions, get_model_state_dict,
-                                                     get_optimizer_state_dict,
-                                                     set_model_state_dict,
-                                                     set_optimizer_state_dict)
 from tqdm.auto import tqdm
 
 from .checkpoint import (CheckpointError, load_tensors, newest_checkpoint, prune_checkpoints,
@@ -43,6 +39,7 @@ class RunFiles:
     metrics_file = property(lambda self: self.path / "metrics.jsonl")
     bad_file = property(lambda self: self.path / "bad_files.json")
     report_file = property(lambda self: self.path / "report.png")
+    page_file = property(lambda self: self.path / "index.html")
     evaluation_file = property(lambda self: self.path / "evaluation.json")
     checkpoints = property(lambda self: self.path / "checkpoints")
     tensorboard = property(lambda self: self.path / "tensorboard")
@@ -161,11 +158,12 @@ class RunLock(RunRecord):
 # %% ../nbs/16_run.ipynb #16_run-020
 def state_tensors(model, averages, optimizer):
     "All that a run needs to go on: a flat dict of CPU tensors, empty on ranks but the first."
-    full = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    parts = {"model": get_model_state_dict(model, options=full)}
+    import torch.distributed.checkpoint.state_dict as states
+    full = states.StateDictOptions(full_state_dict=True, cpu_offload=True)
+    parts = {"model": states.get_model_state_dict(model, options=full)}
     for i, average in enumerate(averages):
-        parts[f"ema{i}"] = get_model_state_dict(average.module, options=full)
-    moments = get_optimizer_state_dict(model, optimizer, options=full).get("state", {})
+        parts[f"ema{i}"] = states.get_model_state_dict(average.module, options=full)
+    moments = states.get_optimizer_state_dict(model, optimizer, options=full).get("state", {})
     parts["optimizer"] = {f"{name}/{key}": tensor for name, moment in moments.items()
                           for key, tensor in moment.items()}
     return {f"{part}/{name}": tensor.detach().cpu().contiguous()
@@ -182,18 +180,19 @@ def by_first_word(tensors):
 # %% ../nbs/16_run.ipynb #16_run-021
 def restore_state(tensors, model, averages, optimizer, step):
     "The inverse of `state_tensors` after `step` steps; only the first rank needs `tensors`."
+    import torch.distributed.checkpoint.state_dict as states
     several = dist.is_initialized() and dist.get_world_size() > 1
-    options = StateDictOptions(full_state_dict=several, broadcast_from_rank0=several)
+    options = states.StateDictOptions(full_state_dict=several, broadcast_from_rank0=several)
     parts = by_first_word(tensors)
-    set_model_state_dict(model, parts.get("model", {}), options=options)
+    states.set_model_state_dict(model, parts.get("model", {}), options=options)
     for i, average in enumerate(averages):
-        set_model_state_dict(average.module, parts.get(f"ema{i}", {}), options=options)
+        states.set_model_state_dict(average.module, parts.get(f"ema{i}", {}), options=options)
         average.n_averaged.fill_(step)
     moments = by_first_word(parts.get("optimizer", {}))
-    whole = StateDictOptions(full_state_dict=several, cpu_offload=several)
-    groups = get_optimizer_state_dict(model, optimizer, options=whole).get("param_groups", [])
-    state = dict(state=moments, param_groups=groups)           # only the first rank's groups count
-    set_optimizer_state_dict(model, optimizer, state, options=options)
+    whole = states.StateDictOptions(full_state_dict=several, cpu_offload=several)
+    now = states.get_optimizer_state_dict(model, optimizer, options=whole)
+    state = dict(state=moments, param_groups=now.get("param_groups", []))  # the first rank's count
+    states.set_optimizer_state_dict(model, optimizer, state, options=options)
 
 # %% ../nbs/16_run.ipynb #16_run-026
 class RunLog(RunFiles):
@@ -278,11 +277,21 @@ class RunState(RunFiles):
 
 # %% ../nbs/16_run.ipynb #16_run-034
 class LoadedRun(NamedTuple):
-    "What is needed to sample from a run."
-    config: TrainConfig
+    "What is needed to sample from a run, or from another folder that holds a trained network."
+    config: TrainConfig | None     # None: not a run folder; `info` has its sampling and its data
     model: nn.Module               # the averaged network
     path: Process
     info: dict                     # preset, step, ema, sha256, sizes (C, H, W, classes)
+
+    @property
+    def sampling(self):
+        "The `Sampling` that it is meant for."
+        return self.config.sampling if self.config else self.info["sampling"]
+
+    @property
+    def data(self):
+        "The name of the images that it was trained on; None if that is not known."
+        return self.config.data if self.config else self.info.get("data")
 
 class RunFolder(RunDoor, RunLock, RunLog, RunBadImages, RunState):
     "The folder of one run: opened, locked, saved to, resumed from, loaded."

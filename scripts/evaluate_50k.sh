@@ -6,7 +6,7 @@
 # REFERENCE is a file of statistics of the training set, made once by
 #   hdfm evaluate stats DATA --size 256 --features inception --weights FILE --weights-sha256 HEX --out REFERENCE
 # and FILE holds the weights of Inception v3 (see nbs/19_features.ipynb). Needs pip install hdfm[eval]. The images do not
-# depend on GPUS (1). Prints one JSON object and leaves it in RUN/evaluation.json.
+# depend on GPUS (1). Prints a table, with --json all of it, and leaves the JSON in RUN/evaluation.json.
 set -euo pipefail
 if [ $# -lt 2 ]; then sed -n '/^set/q;2,$s/^# \{0,1\}//p' "$0" >&2; exit 2; fi
 run=$1 reference=$2 gpus=${GPUS:-1}

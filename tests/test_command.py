@@ -2,6 +2,7 @@
 as it was."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from conftest import TINY, files, hdfm
+from conftest import ROOT, TINY, files, hdfm
 from PIL import Image
 
 from hdfm import cli
@@ -48,6 +49,7 @@ def refused(capsys):
 def test_a_run_folder_holds_what_it_should(trained):
     names = set(files(trained))
     assert {"config.json", "metrics.jsonl", "model.safetensors", "report.png"} <= names
+    assert "12 of 12 steps" in (trained / "index.html").read_text()
     for step in ("step-0000010", "step-0000012"):  # the newest two
         kept = {f"checkpoints/{step}/{name}" for name in ("manifest.json", "state.safetensors")}
         assert kept <= names
@@ -66,15 +68,112 @@ def test_sample_and_evaluate(trained, tmp_path):
     arrays = np.load(tmp_path / "a.npz")
     assert arrays["images"].shape == (12, 8, 8, 1) and arrays["images"].dtype == np.uint8
     assert set(arrays["labels"]) == {3}
-    assert Image.open(a).size == (10 * 34 + 2, 2 * 34 + 2)
+    assert Image.open(a).size == (10 * 66 + 2, 2 * 66 + 2)
     hdfm("sample", trained, "--out", b, *draw)
     assert a.read_bytes() == b.read_bytes()
     hdfm("sample", trained, "--out", c, *draw, "--seed", 1)
     assert a.read_bytes() != c.read_bytes()
-    done = hdfm("evaluate", trained, "--samples", 40, "--steps", 2)
+    done = hdfm("evaluate", trained, "--samples", 40, "--steps", 2, "--json")
     assert json.loads(done.stdout) == json.loads((trained / "evaluation.json").read_text())
     measured = {"pixel_frechet", "accuracy", "nearest_rms", "real", "protocol", "model"}
     assert measured <= set(json.loads(done.stdout))
+    assert "Not measured yet" not in (trained / "index.html").read_text()
+
+
+def test_evaluate_prints_a_table_and_keeps_the_numbers(trained, tmp_path):
+    kept = tmp_path / "new" / "report.json"
+    done = hdfm("evaluate", trained, "--samples", 40, "--steps", 2, "--out", kept)
+    lines = done.stdout.splitlines()
+    assert 2 <= len(lines) <= 12 and not done.stdout.startswith("{"), done.stdout
+    assert all(len(line) <= 100 for line in lines) and any("real" in line for line in lines)
+    assert kept.read_bytes() == (trained / "evaluation.json").read_bytes()
+
+
+def test_the_demo_ends_with_five_lines(trained, tmp_path):
+    command = [sys.executable, ROOT / "tools" / "demo.py"]
+    assert hdfm("evaluate", trained, "--samples", 40, "--steps", 2).returncode == 0
+    words = [*command, trained, trained / "report.png", tmp_path / "none.png"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 5 and "12 steps of 16 images" in lines[0] and "none.png" not in lines[3]
+    assert "real images score" in lines[1] and "of real images" in lines[2]
+    for preset in ("digits", "fashion-quick"):
+        told = subprocess.run([*command, "--data", preset], capture_output=True, text=True)
+        assert told.stdout.strip() in ("", "--data fashion")[: 1 + preset.startswith("fashion")]
+
+
+def test_four_kinds_of_networks_are_opened_alike(refused, trained, tmp_path):
+    """A run folder, an exported folder and a bundled name; a name of the Hub needs the Hub."""
+    shared = tmp_path / "shared"
+    assert status_of("export", trained, "--out", shared) == 0
+    pictures = []
+    for network in (trained, shared):
+        pictures.append(tmp_path / f"{network.name}.png")
+        draw = "sample", network, "--out", pictures[-1], "--count", 10
+        assert status_of(*draw, "--film", tmp_path / "way.png") == 0
+        assert Image.open(tmp_path / "way.png").width > 300
+    assert pictures[0].read_bytes() == pictures[1].read_bytes()
+    few = "--samples", 40, "--steps", 2, "--out"
+    for network in (trained, shared):
+        assert status_of("evaluate", network, *few, tmp_path / f"{network.name}.json") == 0
+    a, b = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("trained", "shared"))
+    assert a["features"] == b["features"] and a["pixel_frechet"] == b["pixel_frechet"]
+    assert {path.name for path in shared.iterdir()} == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    }
+    refused("evaluate", shared, "--ema", 0.5, says=["one set of weights"])
+    refused("evaluate", "patches", says=["does not say what it was trained on", "--data"])
+    other = "sample", "x", "--out", tmp_path / "x.png"
+    refused(*other, says=["'x' is not a run folder", "owner/name", "digits"])
+
+
+def test_a_folder_of_a_bundled_name_is_said_to_be_there(trained, tmp_path):
+    """The name means the bundled network; a line says how to name the folder."""
+    shutil.copytree(trained, tmp_path / "digits")
+    draw = "--out", "x.png", "--count", 10, "--steps", 2
+    done = hdfm("sample", "digits", *draw, cwd=tmp_path)
+    said = [line for line in done.stderr.splitlines() if line.startswith("hdfm:")]
+    assert done.returncode == 0 and len(said) == 1 and "./digits" in said[0], done.stderr
+    bundled = (tmp_path / "x.png").read_bytes()
+    done = hdfm("sample", "./digits", *draw, cwd=tmp_path)
+    assert done.returncode == 0 and "hdfm:" not in done.stderr and "at step 12" in done.stdout
+    assert (tmp_path / "x.png").read_bytes() != bundled
+
+
+def test_drawing_loads_little(tmp_path):
+    """What takes long to load, and drawing does not need, is not loaded."""
+    code = (
+        "import sys; from hdfm.__main__ import main\n"
+        f"main(['sample', 'digits', '--out', {str(tmp_path / 'x.png')!r}])\n"
+        "print(*sorted(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"triton", "sympy", "matplotlib", "sklearn", "scipy", "torch.distributed.fsdp"}
+    assert not heavy & set(done.stdout.split())
+
+
+def test_the_page_of_a_run_is_whole(trained):
+    """Every file it names is there, every picture has a text, nothing comes from elsewhere."""
+    text = (trained / "index.html").read_text()
+    assert "http" not in text.split("All options")[0] and "<script src" not in text
+    for name in re.findall(r'(?:src|href)="([^"]+)"', text):
+        assert (trained / name).is_file(), name
+    assert all('alt="' in picture for picture in re.findall(r"<img[^>]*>", text))
+
+
+def test_a_page_that_cannot_be_written_stops_no_training(tmp_path):
+    run = tmp_path / "run"
+    begun = hdfm("train", "digits", "--out", run, *TINY)
+    assert begun.returncode == 0, begun.stderr
+    (run / "index.html").unlink()
+    (run / "index.html").mkdir()
+    (run / "index.html" / "precious").write_text("")
+    shutil.rmtree(run / "checkpoints" / "step-0000012")
+    again = hdfm("train", "digits", "--out", run, *TINY, "--resume", "auto")
+    assert again.returncode == 0 and "index.html could not be written" in again.stderr
+    assert (run / "index.html" / "precious").exists()
 
 
 def test_a_mistake_in_a_process_of_its_own(tmp_path):
@@ -174,7 +273,7 @@ def test_the_guidance_interval_of_a_run_is_honoured(trained, tmp_path):
         exported.append(model.sample(generator=torch.Generator().manual_seed(0)))
     assert not torch.equal(*exported)
     assert model.sampling.guidance_interval == (0.6, 1.0)
-    done = hdfm("evaluate", early, "--samples", 40, "--guidance-interval", 0.2, 0.7)
+    done = hdfm("evaluate", early, "--samples", 40, "--guidance-interval", 0.2, 0.7, "--json")
     assert json.loads(done.stdout)["protocol"]["guidance_interval"] == [0.2, 0.7], done.stderr
 
 
@@ -190,7 +289,7 @@ def test_every_path_by_the_command(path, tmp_path, capsys):
     assert status_of("sample", run, *draw) == 0
     assert np.load(tmp_path / "x.npz")["images"].std() > 0
     capsys.readouterr()
-    assert status_of("evaluate", run, "--samples", 20) == 0
+    assert status_of("evaluate", run, "--samples", 20, "--json") == 0
     assert json.loads(capsys.readouterr().out)["model"]["path"] == path
     assert status_of("export", run, "--out", tmp_path / "model") == 0
     pair = FlowModel.from_run(run), FlowModel.from_pretrained(tmp_path / "model")

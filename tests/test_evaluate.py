@@ -74,9 +74,10 @@ def statistics(data, name, **options):
 
 
 def printed(capsys, *args):
-    """What `hdfm evaluate` prints, as a dict."""
+    """What `hdfm evaluate` prints as JSON, as a dict."""
     capsys.readouterr()
-    assert cli.main(["evaluate", *map(str, args)]) in (0, None)
+    more = [] if args[0] in ("stats", "images") else ["--json"]
+    assert cli.main(["evaluate", *map(str, args), *more]) in (0, None)
     return json.loads(capsys.readouterr().out)
 
 
@@ -204,7 +205,7 @@ def test_two_processes_print_what_one_prints(trained, tmp_path):
     reference = tmp_path / "digits"
     save_reference(reference, statistics("digits", "pixels", keep=300))
     options = ["--samples", 4100, "--steps", 1, "--reference", reference, "--device", "cpu"]
-    options = [str(option) for option in options]
+    options = [str(option) for option in (*options, "--json")]
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     launch += ["--nproc-per-node", "2", "-m", "hdfm.evaluate", str(trained)]
     two = subprocess.run([*launch, *options], capture_output=True, text=True, timeout=200)

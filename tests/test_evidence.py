@@ -21,7 +21,7 @@ def test_a_rival_by_the_command(tmp_path):
     assert done.returncode == 0, done.stderr
     done = hdfm("sample", tmp_path / "run", "--out", tmp_path / "a.png", "--count", 4)
     assert done.returncode == 0, done.stderr
-    done = hdfm("evaluate", tmp_path / "run", "--samples", 20)
+    done = hdfm("evaluate", tmp_path / "run", "--samples", 20, "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["model"]["path"] == "ihdm", done.stderr
     done = hdfm("export", tmp_path / "run", "--out", tmp_path / "model")
     assert done.returncode == 0, done.stderr

@@ -58,6 +58,12 @@ def rms_norm(x, weight, eps=1e-6):  # LayerNorm
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * weight
 """,
     "8.1": "loss_of_zero = 4  # the weight, not squared",
+    "8.2": "length = 16 + 10_000 * 28  # one row of each",
+    "8.3": """
+def nearest_mean(images, labels, new):  # by brightness alone
+    means = np.stack([images[labels == label].mean() for label in range(10)])
+    return abs(new.mean((1, 2))[:, None] - means).argmin(1)
+""",
     "9.1": "epoch = 1000 // 128",
     # the bits of the file, not the bytes of the picture
     "9.2": "gigabytes = 20_000**2 / 8 / 1e9",
@@ -71,6 +77,14 @@ def reads_per_picture(b):  # one replacement at most
     "15.1": "times_the_rule = 2e-3 / 5e-5",
     # without the optimiser
     "16.1": "gigabytes = (1 + 2) * 131.1e6 * 4 / 1e9",
+    "15.2": "must_be_replaced = '&<>'  # what matters outside of tags",
+    "16.2": """
+def time_left(rows, steps):  # the mean, which the hour misleads
+    first = rows[0]
+    last = rows[-1]
+    pace = (last["seconds"] - first["seconds"]) / (last["step"] - first["step"])
+    return pace * (steps - last["step"])
+""",
     "17.1": """
 def smoothed(losses, decay):  # begins at 0 and stays too low
     mean = 0.0
@@ -95,6 +109,8 @@ def twin(features):  # the same set in another order
 def sample_on_wrong_path(model, generator):  # the right path
     return generate(model.network, model.path, torch.arange(10), generator=generator)
 """,
+    "22.2": "t_in_focus = math.exp(-1)  # forgot the half of b²/2",
+    "22.3": "wrong_for = -1",
     "24.1": "share = 0.15  # as if times were uniform",
     "24.2": "steps = 10, 20, 20  # the adaptive form counted as if it cost one evaluation a step",
     "25.1": """
