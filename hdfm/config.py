@@ -20,7 +20,7 @@ import hdfm.baselines                            # registers the rivals' paths
 from .data import Purpose, derived_seed
 from .path import PATHS, PREDICTIONS, TIME_SAMPLINGS, make_path, path_options
 from .sampling import Sampling
-from .vit import MODELS, build_model
+from .vit import MODELS, ORDERS, build_model
 
 # %% ../nbs/15_config.ipynb #15_config-008
 def option(default, help, free=False):
@@ -42,6 +42,8 @@ class TrainConfig:
     # what is learned, by what
     model: str = option("JiT-XS/2", "network, a key of hdfm.vit.MODELS")
     prediction: str = option("x", "what it predicts: x (clean image), eps (noise) or v (velocity)")
+    position_order: str = option("column", "whose half of the position embedding is first: column, "
+                                           "as JiT has it, or row, as runs of hdfm 0.1 have it")
     # the way from the beginning to the images
     path: str = option("heat", "the way to the images; heat: blur and noise at once; blur: blur "
                                f"alone (HDFM-blur). All: {', '.join(PATHS)}")
@@ -115,13 +117,14 @@ class TrainConfig:
         return flat_of(self)
 
     @classmethod
-    def from_flat(cls, flat, format=2):
+    def from_flat(cls, flat, format=3):
         "The configuration that `flat()` described; see `config_of_flat`."
         return config_of_flat(flat, format)
 
 # %% ../nbs/15_config.ipynb #15_config-010
 CHOICES = dict(schedule=("cosine", "constant"), precision=("fp32", "bf16"), model=MODELS,
-               prediction=PREDICTIONS, loss=PREDICTIONS, time_sampling=TIME_SAMPLINGS)
+               prediction=PREDICTIONS, loss=PREDICTIONS, time_sampling=TIME_SAMPLINGS,
+               position_order=ORDERS)
 LEAST = {"steps batch_size sample_rows sample_every save_every log_every keep": 1,
          "proxy_samples": 2,
          "seed warmup weight_decay layersync clip micro_batch workers image_size": 0,
@@ -305,7 +308,7 @@ PRESETS["folder"] = PRESETS["imagenet256"].replace(        # your own images, so
     sample_every=1000, proxy_every=1000, save_every=500, keep_every=10_000, log_every=10)
 
 # %% ../nbs/15_config.ipynb #15_config-032
-FORMAT = 2
+FORMAT = 3
 LEGACY = dict(heat=("blur_strength", "noise_scale", "spectrum", "t_eps", "laplacian_coefficient"),
               blur=("blur_strength", "t_min", "spectrum"), ihdm=("levels",),
               blurring=("noise_scale",), lapflow=("noise_scale", "t_eps"),
@@ -321,9 +324,10 @@ def modern(flat):
 
 def config_of_flat(flat, format=FORMAT):
     "The `TrainConfig` of `flat` options; in format 1 a sampler refused today gives way."
-    if format not in (1, FORMAT):
+    if format not in (1, 2, FORMAT):
         raise ValueError(f"format {format} is not known; a newer hdfm reads it")
     if format == 1: flat = modern(flat)
+    if format < 3: flat = dict(position_order="row") | flat
     path = flat.get("path", TrainConfig.path)
     own, way, how = sorted_options(flat)
     sampling = with_sampling(Sampling(), how)
@@ -336,5 +340,6 @@ def build(config, channels, height, width, num_classes):
     "A seeded new network for images of that shape, and the path it is to learn."
     with torch.random.fork_rng(devices=[]):                    # puts the caller's state back
         torch.default_generator.manual_seed(derived_seed(config.seed, 0, Purpose.WEIGHTS))
-        model = build_model(config.model, height, channels, num_classes, config.prediction)
+        model = build_model(config.model, height, channels, num_classes, config.prediction,
+                            config.position_order)
     return model, config.make_path((height, width))

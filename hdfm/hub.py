@@ -178,7 +178,8 @@ class FlowModel(TrainedModel, PyTorchModelHubMixin, library_name="hdfm", license
         config, network, path, info = loaded
         channels, height, _, num_classes = info["sizes"]
         sizes = dict(MODELS[config.model], image_size=height, channels=channels,
-                     num_classes=num_classes, prediction=config.prediction)
+                     num_classes=num_classes, prediction=config.prediction,
+                     position_order=config.position_order)
         where = dict(kind=config.path, shape=list(path.operator.shape), **config.path_options)
         model = cls(sizes, where, config.sampling, told_of(loaded))
         model.network = network
@@ -194,6 +195,9 @@ class FlowModel(TrainedModel, PyTorchModelHubMixin, library_name="hdfm", license
         if self.path.prior.needs_data and not self.path.prior.state():
             raise ValueError("this path begins at fitted data: "
                              "call model.path.fit(images) before saving")
+        vit = getattr(self.network, "network", self.network)
+        said = dict(self._hub_mixin_config["network"], position_order=vit.position_order)
+        self._hub_mixin_config["network"] = said               # whether or not it was said before
         prior = {f"{PRIOR}{name}": value for name, value in self.path.prior.state().items()}
         file = Path(save_directory) / "model.safetensors"
         self.sha256 = save_tensors(file, self.network.state_dict() | prior, "model")
@@ -201,6 +205,7 @@ class FlowModel(TrainedModel, PyTorchModelHubMixin, library_name="hdfm", license
     @classmethod
     def _from_pretrained(cls, *, model_id, map_location="cpu", strict=True, network=None, path=None,
                          sampling=None, about=None, **hub):
+        if isinstance(network, dict): network = dict(position_order="row") | network  # hdfm 0.1's
         model = described(cls, model_id, network, path, sampling, about)
         weights, info = load_tensors(weights_file(model_id, **hub), "model")
         fill(model, weights, model_id, strict)
