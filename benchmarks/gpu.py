@@ -1,4 +1,4 @@
-"""What only a GPU can say, measured on one, in four parts of under nine minutes each.
+"""What only a GPU can say, measured on one, in five parts of under nine minutes each.
 
     make gpu                                   # or: python benchmarks/gpu.py [PART ...]
     python benchmarks/gpu.py training --tiny   # the same at toy size, on a CPU too
@@ -9,6 +9,8 @@ bandwidth  the operator's share of the memory bandwidth that a copy reaches
 training   JiT-B/16 at 256 pixels on generated images: images/s, MFU and memory, r = 1 against
            r = 0 in turn, by batch size and by what saves time or memory
 sampling   images/s of each solver, with and without guidance, fp32 and bf16, and what 50,000 cost
+clothes    the preset fashion-gpu, r = 1 and r = 0, three seeds at once, 5,000 images of each
+           against the test images; it needs Fashion-MNIST, in the folder that HDFM_FASHION names
 
 It needs no network. What is measured is kept after every entry in runs/gpu/PART.json, so that an
 interrupted part goes on; a finished part becomes benchmarks/results/DATE-gpu-PART.json, with the
@@ -20,6 +22,8 @@ import datetime
 import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,7 +34,8 @@ import torch.distributed as dist
 from hdfm.checkpoint import write_whole
 from hdfm.config import PRESETS
 from hdfm.core import HeatOperator
-from hdfm.data import ImageData
+from hdfm.data import ImageData, load_data
+from hdfm.evaluate import evaluate_run
 from hdfm.parallel import Ranks, can_shard, replicate, shard
 from hdfm.path import HeatProbPath
 from hdfm.run import RunFolder
@@ -328,7 +333,49 @@ def sampling(part, device, tiny):
             part(key, sampled, device, tiny, "heun", guidance, precision, count)
 
 
-PARTS = dict(agree=agree, bandwidth=bandwidth, training=training, sampling=sampling)
+# ---- clothes --------------------------------------------------------------------------------
+
+SMALL = ("--model", "JiT-XS/4", "--steps", "4", "--batch-size", "8", "--precision", "fp32",
+         "--no-compile", "--workers", "0", "--warmup", "1", "--data", "fashion-small",
+         "--proxy-every", "0")
+
+
+def clothes_of(part, device, tiny, r, seeds):
+    """Train with that blur strength, all seeds at once; the report on each."""
+    runs = [part.file.parent / f"clothes{'-tiny' if tiny else ''}-r{r:g}-seed{s}" for s in seeds]
+    base = [sys.executable, "-m", "hdfm", "train", "fashion-gpu", *(SMALL if tiny else ())]
+    base += ["--blur-strength", str(r), "--device", device.type, "--resume", "auto"]
+    pairs = list(zip(seeds, runs))
+    jobs = [subprocess.Popen([*base, "--seed", str(s), "--out", run]) for s, run in pairs]
+    if any([job.wait() for job in jobs]):
+        raise SystemExit(f"a training for r = {r:g} failed; see above")
+    count = 20 if tiny else 5000
+    how = dict(samples=count, read_samples=count, batch=count, device=str(device))
+    return {
+        f"seed {seed}, {n} steps": clothes_row(run, sampling=dict(steps=n), **how)
+        for seed, run in pairs
+        for n in ((2,) if tiny else (10, 50))
+    }
+
+
+def clothes_row(run, **how):
+    """The measures that are kept of a run, what real images score, and the time of training."""
+    report = evaluate_run(run, **how)
+    keys = ("accuracy", "seams", "mode_frechet", "nearest", "per_class")
+    def of(found): return {k: found.get(k) for k in keys} | dict(features=found["features"])
+    seconds = RunFolder(run).metrics()[-1]["seconds"]
+    return dict(of(report), real=of(report["real"]), train_seconds=rounded(seconds))
+
+
+def clothes(part, device, tiny):
+    load_data("fashion-small" if tiny else "fashion")  # refused now if it is not here
+    for r in (1.0, 0.0):
+        seeds = (0,) if tiny else (0, 1, 2)
+        part(f"r = {r:g}", clothes_of, part, device, tiny, r, seeds)
+
+
+PARTS = dict(agree=agree, bandwidth=bandwidth, training=training, sampling=sampling,
+             clothes=clothes)
 
 
 def main():

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['COMMANDS', 'check_parser', 'check_command', 'shortened', 'few_real', 'dry_run', 'train_parser', 'asked_config',
            'outcome', 'train_command', 'npz_bytes', 'asked_labels', 'sample_parser', 'sample_command',
-           'add_feature_options', 'evaluate_parser', 'judged_network', 'report_table', 'keep_report',
-           'evaluate_command', 'set_parser', 'asked_extractor', 'stats_parser', 'stats_command', 'images_parser',
-           'images_command', 'export_parser', 'export_command', 'main']
+           'add_feature_options', 'evaluate_parser', 'judged_network', 'keep_report', 'evaluate_command', 'set_parser',
+           'asked_extractor', 'stats_parser', 'stats_command', 'images_parser', 'images_command', 'export_parser',
+           'export_command', 'main']
 
 # %% ../nbs/23_cli.ipynb #23_cli-003
 import io
@@ -22,15 +22,15 @@ import numpy as np
 from .checkpoint import list_checkpoints, write_whole
 from .config import PRESETS, SAMPLING, flat_options
 from .data import DATASETS, ImageData, as_bytes, class_labels, some_images
-from .evaluate import PROTOCOLS, evaluate_run, feature_report, generate_many
+from .evaluate import PROTOCOLS, evaluate_run, generate_many
 from .features import (FEATURES, check_reference, extractor, load_reference,
                            reference_statistics, save_reference)
 from .film import film_png, some_classes, way
 from .folders import check_folder, open_images, printable_name
 from .hub import BUNDLED, export_run, is_run, open_model
-from .markup import said
-from .page import measures, write_page
+from .page import write_page
 from .parallel import parallel, pick_device, stop_signals
+from .report import feature_report, report_table
 from .run import RunError, RunFolder
 from .show import image_grid, png_bytes
 from .train import fit, shared_data
@@ -204,14 +204,9 @@ def judged_network(args, device):
     if is_run(args.network): return args.network, options
     loaded = open_model(args.network, device, options.pop("ema", None))
     if not (options.setdefault("data", loaded.data)):
-        raise ValueError(f"{args.network} does not say what it was trained on; name real images "
+        raise RunError(f"{args.network} does not say what it was trained on; name real images "
                          f"with --data, such as {', '.join(DATASETS)}, or a folder")
     return loaded, options
-
-def report_table(report):
-    "The report in lines that people read."
-    rows = [("", "generated", "real")] + [(n, said(a), said(b)) for n, a, b in measures(report)[:9]]
-    return "\n".join(f"{name:<36}{made:>14}{real:>14}" for name, made, real in rows)
 
 def keep_report(args, text):
     "Write the JSON where it belongs: into the run, whose page then shows it, and where asked."

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['BLOCK', 'PROTOCOLS', 'generate_blocks', 'block_generator', 'generate_many', 'settings', 'sampling_report', 'balance',
-           'Generated', 'generated_features', 'pixel_distance', 'small_report', 'real_report', 'rounded', 'significant',
-           'feature_report', 'network_report', 'Yardstick', 'yardstick', 'Plan', 'judged', 'evaluate_run']
+           'Generated', 'generated_features', 'network_report', 'Plan', 'judged', 'evaluate_run']
 
 # %% ../nbs/20_evaluate.ipynb #20_evaluate-003
 import importlib
@@ -17,14 +16,11 @@ import torch
 from tqdm.auto import tqdm
 
 from . import __version__
-from .data import DATASETS, Images, Purpose, as_bytes, class_labels, derived_seed
-from .features import (Extractor, Summary, check_reference, compare, extractor, features_of,
-                           load_reference, reference_statistics, summary, together)
-from .folders import open_images
-from .metrics import (READERS, classifier_accuracy, frechet_distance, mode_frechet,
-                          nearest_distance)
+from .data import Purpose, as_bytes, class_labels, derived_seed
+from .features import features_of, summary, together
 from .parallel import Ranks, pick_device
-from .run import RunFolder
+from .report import ImageSet, feature_report, small_report, yardstick
+from .run import LoadedRun, RunFolder
 from .sampling import Sampling
 
 # %% ../nbs/20_evaluate.ipynb #20_evaluate-064
@@ -123,101 +119,21 @@ def generated_features(model, path, labels, seed, extract, keep_images, ranks, *
     total = sum(count for _, count in shares)
     return Generated(together([blocks[n] for n in sorted(blocks)]), total / len(labels))
 
-# %% ../nbs/20_evaluate.ipynb #20_evaluate-076
-def pixel_distance(data):
-    "(name, function of two sets of images) of the Fréchet distance that suits a data set."
-    if data.features == "pixels": return "pixel_frechet", frechet_distance
-    return "mode_frechet", mode_frechet
-
-def small_report(images, labels, data, read_samples, seed):
-    "The measures of 12_metrics for generated `images` of a data set in memory."
-    name, distance = pixel_distance(data)
-    few = images[:read_samples]
-    report = {name: distance(images, data.images),
-              "nearest_rms": nearest_distance(few, data.images)}
-    real = real_report(data, seed)
-    if data.name in READERS:
-        read = READERS[data.name](data)
-        report["accuracy"] = classifier_accuracy(read, few, labels[:read_samples])
-        real["accuracy"] = classifier_accuracy(read, data.images[1200:], data.labels[1200:])
-    return dict(rounded(report), real=rounded(real))
-
-def real_report(data, seed):
-    "What two halves of the real images score against each other, and how near neighbours are."
-    name, distance = pixel_distance(data)
-    generator = torch.Generator().manual_seed(derived_seed(seed, 0, Purpose.HALVES))
-    images = data.images[torch.randperm(len(data), generator=generator)]
-    half = len(data) // 2
-    some = data.images[:5000]
-    return {f"{name}_of_halves": distance(images[:half], images[half:]),
-            "nearest_rms": nearest_distance(some, some, leave_one_out=True)}
-
-def rounded(numbers): return {name: round(x, 4) for name, x in numbers.items()}
-
 # %% ../nbs/20_evaluate.ipynb #20_evaluate-078
-def significant(report):
-    "The numbers of a report to six digits."
-    return {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in report.items()}
-
-def feature_report(generated, real):
-    """Every measure of one `Summary` against another.
-
-    Beside it stands what two random halves of the rows that are kept of the real one score.
-    """
-    half = len(real.rows) // 2
-    size = len(real.mean)
-    if half > size:
-        parts = (summary(rows) for rows in (real.rows[:half], real.rows[half:2 * half]))
-        halves = significant(compare(*parts))
-    else:
-        reason = f"{half} rows in a half are too few for a covariance of {size} features"
-        halves = dict(left_out=reason)
-    return dict(significant(compare(generated, real)), name=real.info["features"],
-                real_halves=halves, reference=real.info)
-
 def network_report(config, model, info, ema=None):
     "What was evaluated: the network, its path, its training and the hash of its weights."
+    if config is None:                                 # not a run: an exported folder, by its name
+        return dict(name=info["name"], parameters=sum(p.numel() for p in model.parameters()),
+                    train_steps=info["step"], weights_sha256=info["sha256"])
     return dict(name=config.model, parameters=sum(p.numel() for p in model.parameters()),
                 path=config.path, path_options=dict(config.path_options),
                 prediction=config.prediction, ema=config.ema[0] if ema is None else ema,
                 train_steps=info["step"], train_seed=config.seed, weights_sha256=info["sha256"])
 
-# %% ../nbs/20_evaluate.ipynb #20_evaluate-080
-class Yardstick(NamedTuple):
-    "What generated images are held against."
-    extract: Extractor
-    images: Images | None    # the real ones; None if only their statistics are at hand
-    given: Summary | None    # the statistics, if they were given
-
-    in_memory = property(lambda self: self.images is not None and self.images.in_memory,
-                         doc="whether the real images can be measured as in 12_metrics")
-
-    def statistics(self, seed):
-        "The `Summary` of the real images, which are read now if it was not given."
-        if self.given is not None: return self.given
-        return reference_statistics(self.images, self.extract, seed=seed)
-
-def yardstick(name, shape, ranks, features="auto", weights=None, weights_sha256=None,
-              reference=None):
-    "The `Yardstick` for images of `shape` like those of the data `name`; refuses what won't fit."
-    is_file = reference is not None and not isinstance(reference, Summary)
-    given = load_reference(reference) if is_file else reference
-    images = open_images(name, shape[-1]) if name in DATASETS or given is None else None
-    if ranks.size > 1 and given is None and not images.in_memory:
-        raise ValueError("several ranks would wait while one reads all real images: make their "
-                         "statistics first with hdfm evaluate stats, and give the file as "
-                         "reference (--reference)")
-    suited = given.info["features"] if images is None else images.features
-    name = suited if features == "auto" else features
-    extract = extractor(name, weights, weights_sha256, ranks.device)
-    if given is None: extract(torch.zeros(1, *shape, dtype=torch.uint8))
-    else: check_reference(given, extract, shape)
-    return Yardstick(extract, images, given)
-
 # %% ../nbs/20_evaluate.ipynb #20_evaluate-081
 class Plan(NamedTuple):
     "What is made, and how."
-    data: str                # what the run was trained on
+    data: str                # the real images that the network was to learn
     samples: int
     sampling: Sampling
     protocol: str | None
@@ -232,18 +148,20 @@ class Plan(NamedTuple):
             if value < least: raise ValueError(f"{name}={value}: give at least {least}")
         return self
 
-def judged(made, labels, against, plan, num_classes):
+def judged(made, labels, against, plan, model):
     "The report on `made`, a `Generated`, but for what is said of the network."
     found = made.features
     real = against.statistics(plan.seed)
-    how = dict(data=plan.data, real_images=real.n, samples=plan.samples,
+    how = dict(data=plan.data, compared_with=real.info["data"], real_images=real.n,
+               samples=plan.samples,
                **sampling_report(plan.sampling), name=plan.protocol,
-               labels=balance(plan.samples, num_classes), evaluations=made.evaluations,
+               labels=balance(plan.samples, model.num_classes), evaluations=made.evaluations,
                seed=plan.seed, batch=plan.batch, block=BLOCK, hdfm=__version__)
     report = {}
     if against.in_memory:
-        report = small_report(found["images"], labels, against.images, plan.read_samples,
-                              plan.seed)
+        mine = ImageSet(found["images"], labels, found["features"])
+        report = small_report(mine, against.data, against.images, against.extract,
+                              getattr(model, "patch_size", None), plan.read_samples, plan.seed)
         how["accuracy_samples"] = min(plan.read_samples, plan.samples)
     generated = summary(found["features"], seed=plan.seed, logits=found.get("logits"))
     return dict(report, features=feature_report(generated, real), protocol=how)
@@ -251,24 +169,27 @@ def judged(made, labels, against, plan, num_classes):
 # %% ../nbs/20_evaluate.ipynb #20_evaluate-082
 def evaluate_run(run, samples=None, sampling=None, seed=0, device="auto", features="auto",
                  reference=None, weights=None, weights_sha256=None, protocol=None, batch=600,
-                 read_samples=1000, ema=None, ranks=None):
+                 read_samples=1000, ema=None, ranks=None, data=None):
     """Generated images of a run against the real ones: a dict of numbers and how they came about.
 
-    `sampling` is a `Sampling`, or a dict of what is to differ from the run's; `reference` is a
-    file of `save_reference`, or a `Summary`.
+    `run` is the path of a run folder, or a `LoadedRun` as of `open_model`; `data` names other real
+    images than those it was trained on; `sampling` is a `Sampling`, or a dict of what is to differ
+    from the run's; `reference` is a file of `save_reference`, or a `Summary`.
     """
     ranks = ranks or Ranks(device=pick_device(device))
-    config, model, path, info = RunFolder(run).load(ranks.device, ema)
-    samples, sampling = settings(config.sampling, samples, sampling, protocol)
-    plan = Plan(config.data, samples, sampling, protocol, seed, batch, read_samples).checked()
-    sampling.check(path, config.prediction)
+    loaded = run if isinstance(run, LoadedRun) else RunFolder(run).load(ranks.device, ema)
+    config, model, path, info = loaded
+    samples, sampling = settings(loaded.sampling, samples, sampling, protocol)
+    data = data or loaded.data
+    plan = Plan(data, samples, sampling, protocol, seed, batch, read_samples).checked()
+    sampling.check(path, model.prediction)
     *shape, num_classes = info["sizes"]
-    against = yardstick(config.data, shape, ranks, features, weights, weights_sha256, reference)
+    against = yardstick(data, shape, ranks, features, weights, weights_sha256, reference)
     labels = class_labels(samples, num_classes)
     made = generated_features(model, path, labels, seed, against.extract,
                               against.in_memory, ranks, sampling=sampling, batch=batch)
     if not ranks.first: return ranks.share(None)
-    report = judged(made, labels, against, plan, num_classes)
+    report = judged(made, labels, against, plan, model)
     return ranks.share(dict(report, model=network_report(config, model, info, ema)))
 
 # %% ../nbs/20_evaluate.ipynb #20_evaluate-087

@@ -48,7 +48,7 @@ def build_sampling(options, path, prediction):
     return options if isinstance(options, Sampling) else Sampling(**options)
 
 # %% ../nbs/22_hub.ipynb #22_hub-007
-BUNDLED = ("digits", "patches")                            # checkpoints that come with the package
+BUNDLED = ("fashion", "digits", "patches")             # networks that come with the package
 
 def is_bundled(name):
     "Whether `name` is that of a network of the package."

@@ -6,7 +6,7 @@
 __all__ = ['READERS', 'feature_statistics', 'frechet_of_statistics', 'frechet_distance', 'merge_statistics', 'mode_moments',
            'frechet_of_moments', 'mode_frechet', 'kernel', 'mean_of_pairs', 'squared_mmd', 'kernel_distance',
            'distances', 'reach', 'precision_recall', 'digit_reader', 'classifier_accuracy', 'nearest_distances',
-           'nearest_distance', 'nearest_ratio', 'seam_ratio']
+           'nearest_distance', 'nearest_ratio', 'seam_steps', 'seam_ratio']
 
 # %% ../nbs/12_metrics.ipynb #12_metrics-003
 import numpy as np
@@ -149,11 +149,10 @@ def nearest_ratio(images, train, test):
                 ratio=median_seen / median_unseen if median_unseen else 1.0, share_train=share)
 
 # %% ../nbs/12_metrics.ipynb #12_metrics-044
-def seam_ratio(images, patch):
-    """How much more images `[N, C, H, W]` change from pixel to pixel at the borders of patches.
+def seam_steps(images, patch):
+    """Mean squared differences of neighbouring pixels of `[N, C, H, W]`, in both directions: `[2]`.
 
-    The mean squared difference of neighbours across the borders of `patch`×`patch` patches over
-    that of neighbours within one, in both directions: a float, nan if all images are flat."""
+    The first across the borders of `patch`×`patch` patches, the second within them."""
     if not 1 < patch < min(images.shape[-2:]):
         raise ValueError(f"patch={patch}: images of {tuple(images.shape[-2:])} pixels have no "
                          "borders and insides of such patches")
@@ -161,7 +160,12 @@ def seam_ratio(images, patch):
     within = []
     for axis in (-2, -1):
         steps = images.double().diff(dim=axis).square().movedim(axis, 0)
-        border = (torch.arange(len(steps)) + 1) % patch == 0
+        border = (torch.arange(len(steps), device=images.device) + 1) % patch == 0
         across.append(steps[border].flatten())
         within.append(steps[~border].flatten())
-    return (torch.cat(across).mean() / torch.cat(within).mean()).item()
+    return torch.stack([torch.cat(across).mean(), torch.cat(within).mean()])
+
+def seam_ratio(images, patch):
+    "How much more images change across the borders of patches than within: nan if all are flat."
+    across, within = seam_steps(images, patch).tolist()
+    return across / within if within else float("nan")

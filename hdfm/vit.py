@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ORDERS', 'MODELS', 'RMSNorm', 'frequencies', 'grid_positions', 'sincos_embedding', 'rotary_table', 'rotate',
            'split_linear', 'Attention', 'SwiGLU', 'modulate', 'Block', 'time_features', 'patch_rows', 'unpatch',
-           'check_labels', 'JiT', 'build_model']
+           'check_labels', 'Refine', 'JiT', 'build_model']
 
 # %% ../nbs/07_vit.ipynb #07_vit-003
 import torch
@@ -165,6 +165,26 @@ def check_labels(labels, num_classes, n, device):
                              f"0 to {num_classes}, the last of them for no class")
     return labels
 
+# %% ../nbs/07_vit.ipynb #07_vit-115
+class Refine(nn.Module):
+    "Two 3×3 convolutions of a prediction `x` beside the noisy image `z`, both `[B, C, H, W]`."
+    def __init__(self, channels, width, hidden):
+        super().__init__()
+        self.first = nn.Conv2d(2 * channels, hidden, 3, padding=1)
+        self.last = nn.Conv2d(hidden, channels, 3, padding=1)
+        self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * hidden))
+
+    def reset(self):
+        "What it adds is zero, and so is its modulation."
+        for layer in (self.last, self.modulation[1]):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x, z, c):
+        shift, scale = self.modulation(c)[:, :, None, None].chunk(2, 1)
+        h = self.first(torch.cat([x, z.type_as(x)], 1))
+        return x + self.last(F.silu(h * (1 + scale) + shift))
+
 # %% ../nbs/07_vit.ipynb #07_vit-021
 class JiT(nn.Module):
     """A plain ViT from noisy pixels to the clean image: `model(z, t, labels)` is shaped like `z`.
@@ -181,6 +201,7 @@ class JiT(nn.Module):
                  dropout=0.0, # in the middle half of the blocks
                  prediction="x", # what the output means; not used here, but others ask for it
                  position_order="column", # see `sincos_embedding`
+                 refine=0, # channels of a `Refine` after the head; 0 is JiT
                 ):
         super().__init__()
         self.check_sizes(image_size, patch_size, width, heads)
@@ -206,6 +227,7 @@ class JiT(nn.Module):
         self.norm = RMSNorm(width)
         self.head = nn.Linear(width, patch_size**2 * channels)
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
+        self.refine = Refine(channels, width, refine) if refine else None
         cos, sin = rotary_table(self.grid, width // heads, context_tokens)
         position = sincos_embedding(self.grid, width, position_order)
         self.register_buffer("position", position, persistent=False)
@@ -234,6 +256,7 @@ class JiT(nn.Module):
         for weight in embeddings: nn.init.normal_(weight, std=0.02)
         for module in (*self.blocks, self): nn.init.zeros_(module.modulation[1].weight)
         nn.init.zeros_(self.head.weight)
+        if self.refine: self.refine.reset()
 
     def forward(self, z, t, labels=None, features=()):
         """The prediction; with `features`, numbers of blocks from 1, also a list of their outputs.
@@ -256,6 +279,7 @@ class JiT(nn.Module):
         shift, scale = self.modulation(c).chunk(2, -1)
         x = self.head(modulate(self.norm(x[:, -self.grid**2:]), shift, scale))
         x = unpatch(x, self.grid, self.patch_size, self.channels)
+        if self.refine: x = self.refine(x, z, c)
         return (x, [kept[i] for i in features]) if features else x
 
     def tokens(self, images):
@@ -279,14 +303,16 @@ class JiT(nn.Module):
 
 # %% ../nbs/07_vit.ipynb #07_vit-026
 def _size(depth, width, heads, bottleneck, context_start, patch_size, context_tokens=32,
-          dropout=0.0):
+          dropout=0.0, refine=0):
     return dict(patch_size=patch_size, depth=depth, width=width, heads=heads,
                 bottleneck=bottleneck, context_start=context_start,
-                context_tokens=context_tokens, dropout=dropout)
+                context_tokens=context_tokens, dropout=dropout, refine=refine)
 
 MODELS = {
     # 0.3 M: 8, 28 or 32, 64 pixels on a laptop
     **{f"JiT-XS/{p}": _size(4, 64, 4, 32, 1, p, context_tokens=4) for p in (2, 4, 8, 16)},
+    # the same with a `Refine`, which JiT has not
+    "JiT-XS/4-refined": _size(4, 64, 4, 32, 1, 4, context_tokens=4, refine=16),
     # 6 M: the same images, with a GPU
     **{f"JiT-S/{p}": _size(8, 192, 6, 64, 2, p, context_tokens=8) for p in (4, 8, 16)},
     **{f"JiT-B/{p}": _size(12, 768, 12, 128, 4, p) for p in (16, 32)},

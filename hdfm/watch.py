@@ -6,7 +6,7 @@
 __all__ = ['PEAK', 'LOGGERS', 'training_flops', 'utilisation', 'memory_gb', 'Clock', 'performance', 'shortened',
            'register_logger', 'numbers', 'to_tensorboard', 'to_tracker', 'to_wandb', 'to_trackio', 'check_loggers',
            'open_loggers', 'to_metrics', 'sample_grid', 'draw_grid', 'not_written', 'refresh_page', 'moments_of',
-           'proxy_frechet', 'Watch', 'watching', 'draw_losses', 'report_figure']
+           'proxy_measures', 'Watch', 'watching', 'draw_losses', 'report_figure']
 
 # %% ../nbs/17_watch.ipynb #17_watch-003
 import importlib
@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from .checkpoint import write_whole
 from .data import Purpose, as_floats, class_labels, derived_seed, epoch_order
-from .metrics import frechet_of_moments, mode_moments
+from .metrics import frechet_of_moments, mode_moments, seam_steps
 from .page import headline, loss_name, write_page
 from .parallel import Ranks
 from .run import RunError
@@ -211,19 +211,26 @@ def moments_of(data, n, seed):
     chosen = epoch_order(seed, 0, len(data))[:n].split(50)
     return sum(mode_moments(as_floats(data.read(some.tolist()).images)) for some in chosen)
 
-def proxy_frechet(config, model, path, real, ranks, part=50):
-    "`mode_frechet` of `proxy_samples` images, made by all ranks, to those with moments `real`."
+def proxy_measures(config, model, path, real, ranks, part=50):
+    """Of `proxy_samples` images, made by all ranks: `mode_frechet` to those with moments `real`,
+    and, if the network has patches, the `seam_ratio` between them."""
     labels = class_labels(config.proxy_samples, model.num_classes).split(part)
     made = torch.zeros_like(real, device=ranks.device)
+    patch = getattr(model, "patch_size", 1)
+    seams = torch.zeros(2, dtype=torch.double, device=ranks.device)
     for number in range(len(labels)):                  # sharded networks need all ranks for each
         mine = number % ranks.size == ranks.rank
         if not mine and not config.shard: continue
         seed = derived_seed(config.seed, 0, Purpose.PROXY, number)
         images = config.sampling.generate(model, path, labels[number].to(ranks.device),
                                           generator=torch.Generator().manual_seed(seed))
-        if mine: made += mode_moments(images)
-    if ranks.size > 1: dist.all_reduce(made)
-    return frechet_of_moments(made.cpu(), real)
+        if not mine: continue
+        made += mode_moments(images)
+        if 1 < patch < images.shape[-1]: seams += len(images) * seam_steps(images, patch)
+    if ranks.size > 1:
+        for total in (made, seams): dist.all_reduce(total)
+    found = dict(proxy_not_fid=frechet_of_moments(made.cpu(), real))
+    return dict(found, seams=(seams[0] / seams[1]).item()) if seams[1] else found
 
 # %% ../nbs/17_watch.ipynb #17_watch-036
 @dataclass
@@ -251,7 +258,7 @@ class Watch:
         if milestone: draw_grid(self.run, n, *how, self.ranks)
         proxy = {}
         if self.config.proxy_every and n % self.config.proxy_every == 0:
-            proxy["proxy_not_fid"] = proxy_frechet(*how, self.real, self.ranks)
+            proxy = proxy_measures(*how, self.real, self.ranks)
         if n % self.config.log_every == 0 or end or proxy: self.log(n, norm, proxy)
         if self.ranks.first and (milestone or end): refresh_page(self.run)
         if n == self.start + 1: self.clock.restart()                   # it has compiled, warmed up

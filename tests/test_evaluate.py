@@ -14,6 +14,7 @@ from conftest import files, hdfm
 from PIL import Image
 
 from hdfm import cli
+from hdfm.classifier import BUNDLED_CLASSIFIER, load_classifier
 from hdfm.config import TrainConfig
 from hdfm.data import as_bytes, load_data
 from hdfm.evaluate import evaluate_run
@@ -29,6 +30,7 @@ from hdfm.features import (
     register_measure,
     save_reference,
 )
+from hdfm.report import report_table
 from hdfm.train import fit
 
 DIGITS = as_bytes(load_data("digits").images)
@@ -352,6 +354,48 @@ def test_without_torch_fidelity():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert "pip install hdfm[eval]" in report["left_out"] and "kid" not in report
-    assert abs(report["frechet"]) < 1e-6
+    assert {"kid", "precision", "recall"} <= set(report) and "left_out" not in report
+    assert abs(report["frechet"]) < 1e-6 and report["precision"] == 1
     assert "pip install hdfm[eval]" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def of_clothes(tmp_path_factory):
+    config = TrainConfig().replace(
+        data="fashion-small", model="JiT-XS/4", steps=3, batch_size=8, warmup=1, sample_steps=2
+    )
+    return fit(config, tmp_path_factory.mktemp("clothes") / "run", device="cpu")
+
+
+def test_clothes_are_held_against_images_that_nobody_trained_on(of_clothes):
+    report = evaluate_run(of_clothes, samples=40, read_samples=30, device="cpu")
+    protocol = report["protocol"]
+    assert protocol["data"] == "fashion-small" and protocol["compared_with"] == "fashion-small-test"
+    assert protocol["real_images"] == 400 and protocol["accuracy_samples"] == 30
+    real = report["real"]
+    for found in (report, real):
+        assert set(found["per_class"]) == set(load_data("fashion-small").class_names)
+        assert set(found["nearest"]) == {"train", "test", "ratio", "share_train"}
+        assert {"pixel_frechet", "mode_frechet", "seams", "accuracy"} <= set(found)
+    assert real["features"]["frechet"] < 0.2 * report["features"]["frechet"]
+    assert real["accuracy"] > 0.85 and 0.9 < real["seams"] < 1.2
+    assert len(report_table(report).splitlines()) <= 10
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_other_features_of_clothes_and_clothes_of_another_size(of_clothes, trained):
+    report = evaluate_run(of_clothes, samples=40, features="pixels", device="cpu")
+    assert report["features"]["name"] == "pixels" and "accuracy" in report
+    with pytest.raises(ValueError, match="grey images of 28×28"):
+        evaluate_run(trained, samples=10, features="fashion", device="cpu")
+
+
+def test_a_damaged_classifier_is_not_used(tmp_path):
+    for file in BUNDLED_CLASSIFIER.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = tmp_path / "model.safetensors"
+    damage = bytearray(weights.read_bytes())
+    damage[-9] ^= 1
+    weights.write_bytes(damage)
+    with pytest.raises(ValueError, match="model.safetensors"):
+        load_classifier(tmp_path)

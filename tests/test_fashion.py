@@ -122,7 +122,8 @@ def test_the_sample_is_there_for_everyone(alone):
         ("fashion-small-test", 400, None),
     ):
         data = load_data(name)
-        assert data.images.shape == (n, 1, 28, 28) and data.labels.bincount().tolist() == [n // 10] * 10
+        assert data.images.shape == (n, 1, 28, 28)
+        assert data.labels.bincount().tolist() == [n // 10] * 10
         assert data.test == test and data.class_names == CLASSES and data.features == "fashion"
         assert data.images.min() == -1 and data.images.max() == 1 and data.num_classes == 10
     assert Images.test is None and Images.class_names == ()
@@ -323,7 +324,8 @@ def test_who_is_interrupted_leaves_nothing(alone, mirror, monkeypatch):
 
 def full_set():
     """Whether the full set is on this machine."""
-    return any(find_file(place, LABELS.removeprefix("small-")) for place in fashion.system_folders())
+    name = LABELS.removeprefix("small-")
+    return any(find_file(place, name) for place in fashion.system_folders())
 
 
 needs_full_set = pytest.mark.skipif(not full_set(), reason="needs dataset-fashion-mnist")

@@ -26,14 +26,16 @@ def test_answers_agree(tmp_path):
 
 
 def test_every_figure_is_measured_and_named(tmp_path):
-    found = run(tmp_path, "bandwidth", "training", "sampling")
+    found = run(tmp_path, "bandwidth", "training", "sampling", "clothes")
     for result in found.values():
         assert {"date", "command", "machine", "seconds", "entries"} <= set(result)
-    bandwidth, training, sampling = (found[part]["entries"] for part in found)
+    bandwidth, training, sampling, clothes = (found[part]["entries"] for part in found)
     assert all(0 < entry["blur_share"] for entry in bandwidth.values())
     assert all(entry["images_per_second"] > 0 for entry in training.values())
     assert {"r = 1, batch 8, turn 0", "r = 0, batch 8, turn 0"} <= set(training)
     assert sampling["heun, fp32, guidance 2.9"]["evaluations"] > 3
+    report = clothes["r = 0"]["seed 0, 2 steps"]
+    assert report["real"]["accuracy"] > 0.8 and len(report["per_class"]) == 10
 
 
 def test_an_interrupted_part_goes_on(tmp_path):

@@ -94,13 +94,17 @@ def smoothed(losses, decay):  # begins at 0 and stays too low
         found.append(mean)
     return found
 """,
-    "19.1": """
+    "17.2": """
 def twin(features):  # the same set in another order
     return features.flip(0)
 """,
     "18.1": "half_life = 0.5 / 0.002  # as if it fell in a straight line",
     "11.1": "seconds_between_checkpoints = math.sqrt(30 * 86_400)  # forgot the half",
+    "12.2": "seams = 1 + 0.3 / 0.4  # deviations instead of squares",
     "12.1": "distance = 1 + (9 - 1) ** 2  # variances",
+    "18.2": "times_as_far = 1  # a coat is a coat",
+    "19.1": "factor = 1.0  # the floor is a property of the images",
+    "14.3": "order = ['fashion-gpu', 'fashion']  # the base is read last",
     "20.1": "score = 64 / 2000  # the mean only",
     "21.1": "rate, steps = 2e-4, 100 * 1_281_167 // 512  # the rate of the batch of 1024",
     "21.2": "epochs = 24 * 3600 * 989e12 * 0.4 / 528e9 / 1_281_167  # one GPU",

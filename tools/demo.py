@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+from hdfm.fashion import FASHION, find_file, system_folders
 from hdfm.markup import duration, said
 from hdfm.page import evaluation, measures
 from hdfm.run import RunFolder
@@ -18,11 +19,8 @@ DISTANCES = ("features · frechet", "mode frechet", "pixel frechet")
 
 def data_option(preset):
     """The option that lets a preset of clothes learn from all of them, if they are at hand."""
-    named = os.environ.get("HDFM_FASHION")
-    debian = "share/datasets/fashion-mnist"
-    places = [Path(named)] if named else []
-    places += [Path(sys.prefix, debian), Path("/usr", debian)]
-    whole = any(list(place.glob("train-images-idx3-ubyte*")) for place in places)
+    places = [os.environ.get("HDFM_FASHION"), *system_folders()]
+    whole = any(find_file(place, FASHION["fashion"][0]) for place in places if place)
     return "--data fashion" if preset.startswith("fashion") and whole else ""
 
 
