@@ -60,7 +60,7 @@ def main():
     table.append(
         dict(
             name="real digits: two halves; the 597 the SVM has not seen; nearest other",
-            pixel_frechet=spread([r["pixel_frechet_of_halves"] for r in real], 2),
+            pixel_frechet=spread([r["pixel_frechet"] for r in real], 2),
             accuracy=f"{100 * real[0]['accuracy']:.1f} %",
             nearest_rms=f"{real[0]['nearest_rms']:.3f}",
         )

@@ -4,7 +4,7 @@
     python benchmarks/fashion_search.py "lr 1e-3"     # one of them
     python benchmarks/fashion_search.py table         # the dated table of those that are done
 
-One seed each, 5,000 steps. It can be stopped and started again, and several can run side by side:
+One seed each, 5,000 steps; and the same of `fashion-quick`. It can be stopped and started again, and several can run side by side:
 finished parts are kept under runs/fashion-search.
 """
 
@@ -38,6 +38,13 @@ TRAININGS = {
     "patches of 2": dict(model="JiT-XS/2"),
     "batch 32": dict(batch_size=32, steps=10_000),
     "mirrored": dict(flip=True),
+}
+QUICK = PRESETS["fashion-quick"].replace(data="fashion", proxy_every=0, sample_every=3000)
+QUICK_TRAININGS = {
+    "quick": {},
+    "quick, EMA 0.999": dict(ema=0.999),
+    "quick, lr 4e-3": dict(lr=4e-3),
+    "quick, 2,000 steps": dict(steps=2000),
 }
 SAMPLINGS = {
     "guidance 1": dict(guidance_scale=1.0),
@@ -74,12 +81,19 @@ def row(name, report, run):
     )
 
 
+def config_of(training):
+    """The preset, or the quick one, with its one change."""
+    if training in QUICK_TRAININGS:
+        return QUICK.replace(**QUICK_TRAININGS[training])
+    return BASE.replace(**TRAININGS[training])
+
+
 def judged(name, training, sampling):
     """The row of a run, trained and judged now unless it is done."""
-    run = RUNS / training.replace(" ", "-").replace(".", "_")
+    run = RUNS / training.replace(" ", "-").replace(".", "_").replace(",", "")
     kept = RUNS / f"{name.replace(' ', '-')}.json"
     if not kept.exists():
-        fit(BASE.replace(**TRAININGS[training]), run, "fashion", resume=True, device="cpu")
+        fit(config_of(training), run, "fashion", resume=True, device="cpu")
         how = dict(samples=SAMPLES, read_samples=SAMPLES, sampling=sampling, device="cpu")
         found = row(name, evaluate_run(run, **how), RunFolder(run))
         kept.write_text(json.dumps(found, indent=1) + "\n")
@@ -89,7 +103,7 @@ def judged(name, training, sampling):
 
 def table():
     """Write what is done as a dated result."""
-    names = [*TRAININGS, *SAMPLINGS]
+    names = [*TRAININGS, *SAMPLINGS, *QUICK_TRAININGS]
     files = [RUNS / f"{name.replace(' ', '-')}.json" for name in names]
     rows = [json.loads(file.read_text()) for file in files if file.exists()]
     date = datetime.date.today().isoformat()
@@ -104,11 +118,11 @@ def main(names):
     RUNS.mkdir(parents=True, exist_ok=True)
     if names == ["table"]:
         return table()
-    for name in names or [*TRAININGS, *SAMPLINGS]:
-        if name in TRAININGS:
-            judged(name, name, {})
-        else:
+    for name in names or [*TRAININGS, *SAMPLINGS, *QUICK_TRAININGS]:
+        if name in SAMPLINGS:
             judged(name, "the preset", SAMPLINGS[name])
+        else:
+            judged(name, name, {})
     table()
 
 

@@ -10,7 +10,7 @@ training   JiT-B/16 at 256 pixels on generated images: images/s, MFU and memory,
            r = 0 in turn, by batch size and by what saves time or memory
 sampling   images/s of each solver, with and without guidance, fp32 and bf16, and what 50,000 cost
 clothes    the preset fashion-gpu, r = 1 and r = 0, three seeds at once, 5,000 images of each
-           against the test images; it needs Fashion-MNIST, in the folder that HDFM_FASHION names
+           against the test images; it needs Fashion-MNIST, in the folder that HDFM_DATA names
 
 It needs no network. What is measured is kept after every entry in runs/gpu/PART.json, so that an
 interrupted part goes on; a finished part becomes benchmarks/results/DATE-gpu-PART.json, with the

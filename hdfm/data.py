@@ -167,11 +167,12 @@ def digits():
 
 DATASETS["digits"] = digits
 
-def load_data(name):
-    "The data set of that name, checked."
-    if name not in DATASETS:
-        raise ValueError(f"unknown data {name!r}; choose one of {', '.join(DATASETS)}")
-    return DATASETS[name]()
+def load_data(name, split="train"):
+    "The data set of that name, checked; the split `test` holds what nobody trains on."
+    whole = {"train": name, "test": f"{name}-test"}.get(split, f"{name}-{split}")
+    if whole not in DATASETS:
+        raise ValueError(f"unknown data {whole!r}; choose one of {', '.join(DATASETS)}")
+    return DATASETS[whole]()
 
 # %% ../nbs/09_data.ipynb #09_data-060
 def fashion(name="fashion", folder=None):

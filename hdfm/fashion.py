@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CLASSES', 'FASHION', 'SHA256', 'MIRRORS', 'DamagedFile', 'unpacked', 'verified', 'idx_bytes', 'read_idx', 'find_file',
-           'system_folders', 'cache_folder', 'from_folder', 'fetch', 'why', 'download', 'from_cache', 'contents_of',
-           'first_of_each', 'fashion_arrays']
+           'data_folder', 'system_folders', 'cache_folder', 'from_folder', 'fetch', 'why', 'download', 'from_cache',
+           'found_elsewhere', 'contents_of', 'first_of_each', 'fashion_arrays']
 
 # %% ../nbs/08_fashion.ipynb #08_fashion-019
 import gzip
@@ -93,6 +93,13 @@ def find_file(folder, name):
     paths = [Path(folder) / f"{name}{ending}" for ending in ("", ".gz")]
     return next(filter(Path.is_file, paths), None)
 
+def data_folder(name):
+    "The folder of a file at HDFM_DATA or up to two levels below; None if it is not there."
+    root = os.environ.get("HDFM_DATA")
+    if not root: return None
+    below = (folder for level in ("*/", "*/*/") for folder in sorted(Path(root).glob(level)))
+    return next((place for place in (Path(root), *below) if find_file(place, name)), None)
+
 def system_folders():
     "Where Debian's package dataset-fashion-mnist puts its files, or would."
     prefixes = dict.fromkeys([sys.prefix, sys.base_prefix, "/usr"])
@@ -147,7 +154,7 @@ def download(name, cache, mirrors=None):
     raise FileNotFoundError(
         f"Fashion-MNIST is not on this machine, and {name}.gz could not be downloaded into {cache} "
         f"({'; '.join(reasons)}): apt-get install dataset-fashion-mnist, or name a folder that has "
-        "its four files in HDFM_FASHION, or try again with a network")
+        "its four files in HDFM_DATA, or try again with a network")
 
 # %% ../nbs/08_fashion.ipynb #08_fashion-029
 def from_cache(cache, name):
@@ -160,15 +167,18 @@ def from_cache(cache, name):
         print(f"hdfm: {error}", file=sys.stderr)
         path.unlink(missing_ok=True)
 
-def contents_of(name, folder=None):
-    "The contents of a file from the first place that has it; a named folder is the only place."
-    remedy = f"put it there, or {'name another folder' if folder else 'unset HDFM_FASHION'}"
-    folder = folder or os.environ.get("HDFM_FASHION")
-    if folder: return from_folder(Path(folder).expanduser(), name, remedy)
+def found_elsewhere(name):
+    "Yield (folder, what to do if its file is damaged) of the places that others fill."
+    named = data_folder(name)
+    if named: yield named, "put the right one there, or unset HDFM_DATA"
     for place in system_folders():
         if find_file(place, name):
-            again = "install it again: apt-get install --reinstall dataset-fashion-mnist"
-            return from_folder(place, name, again)
+            yield place, "install it again: apt-get install --reinstall dataset-fashion-mnist"
+
+def contents_of(name, folder=None):
+    "The contents of a file from the first place that has it; `folder` is the only place if given."
+    if folder: return from_folder(folder, name, "put it there, or name another folder")
+    for place, remedy in found_elsewhere(name): return from_folder(place, name, remedy)
     cache = cache_folder()
     contents = from_cache(cache, name)
     return download(name, cache) if contents is None else contents
@@ -183,10 +193,10 @@ def first_of_each(labels, n):
 def fashion_arrays(name="fashion", folder=None):
     """Images `[N, 28, 28]` and labels `[N]`, both uint8, of a data set of `FASHION`.
 
-    The sample is in the package. The files of the others are looked for in `folder` or the one
-    that the environment variable HDFM_FASHION names, and nowhere else if there is one; then where
-    Debian's package has them, in the cache, and on the network. Every file is checked by the
-    SHA-256 of what it holds: `DamagedFile` if it is another, `FileNotFoundError` if there is none.
+    The sample is in the package. The files of the others are looked for in `folder` alone if it
+    is given; else below the folder that the environment variable HDFM_DATA names, where Debian's
+    package has them, in the cache, and on the network. Every file is checked by the SHA-256 of
+    what it holds: `DamagedFile` if it is another, `FileNotFoundError` if there is none.
     """
     if name not in FASHION:
         raise ValueError(f"no data set {name!r} of clothes; choose one of {', '.join(FASHION)}")

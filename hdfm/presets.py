@@ -13,7 +13,7 @@ RECIPES["fashion"] = (None, dict(                          # 28×28 clothes: hal
     solver="exponential_2m", sample_steps=20, last_time=0.9, guidance=1.5,
     sample_every=1000, save_every=500, proxy_every=1000, log_every=50))
 RECIPES["fashion-quick"] = ("fashion", dict(               # minutes, on the images of the package
-    data="fashion-small", steps=2000, warmup=200, sample_every=500, proxy_every=500))
+    data="fashion-small", steps=3000, warmup=200, ema=0.995, sample_every=500, proxy_every=500))
 RECIPES["photos"] = (None, dict(                           # 64×64 patches of photographs
     data="photos-64", flip=True, steps=6000, batch_size=64, lr=1e-3, ema=0.999,
     time_sampling="uniform",

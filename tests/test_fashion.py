@@ -31,7 +31,7 @@ from hdfm.fashion import (
 SAMPLE = ROOT / "hdfm" / "samples" / "fashion-small"
 IMAGES, LABELS = FASHION["fashion-small-test"]        # what stands for the large files here
 NOWHERE = "http://127.0.0.1:9/"
-THREE_WAYS = ("apt-get install dataset-fashion-mnist", "HDFM_FASHION", "network")
+THREE_WAYS = ("apt-get install dataset-fashion-mnist", "HDFM_DATA", "network")
 
 
 def packed(name):
@@ -49,7 +49,7 @@ def flip(contents, place):
 def alone(monkeypatch, tmp_path):
     """A machine with no files, no network and an empty cache: the path of the cache."""
     cache = tmp_path / "cache"
-    monkeypatch.delenv("HDFM_FASHION", raising=False)
+    monkeypatch.delenv("HDFM_DATA", raising=False)
     monkeypatch.setattr(fashion, "system_folders", lambda: [tmp_path / "no such folder"])
     monkeypatch.setattr(fashion, "cache_folder", lambda: cache)
     monkeypatch.setattr(fashion, "MIRRORS", [NOWHERE])
@@ -139,14 +139,16 @@ def test_the_names_are_known():
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
-@pytest.mark.parametrize("how", ["argument", "variable", "debian", "cache"])
+@pytest.mark.parametrize("how", ["argument", "variable", "variable, below", "debian", "cache"])
 def test_each_place_is_found(alone, monkeypatch, tmp_path, how, ending):
     place = alone if how == "cache" else tmp_path / "place"
     place.mkdir()
     contents = unpacked(SAMPLE / f"{LABELS}.gz")
     (place / f"{LABELS}{ending}").write_bytes(gzip.compress(contents) if ending else contents)
-    if how == "variable":
-        monkeypatch.setenv("HDFM_FASHION", str(place))
+    if how.startswith("variable"):
+        monkeypatch.setenv("HDFM_DATA", str(tmp_path))
+    if how == "variable, below":
+        place = place.rename(tmp_path / "below")
     if how == "debian":
         monkeypatch.setattr(fashion, "system_folders", lambda: [place])
     before = files(tmp_path)
@@ -184,10 +186,10 @@ def test_a_named_folder_is_the_only_place(alone, monkeypatch, mirror, tmp_path, 
     place.mkdir()
     (place / f"{LABELS}.gz").write_bytes(contents)
     if how == "variable":
-        monkeypatch.setenv("HDFM_FASHION", str(place))
+        monkeypatch.setenv("HDFM_DATA", str(place))
     text = refusal(DamagedFile, LABELS, place if how == "argument" else None)
     assert str(place / f"{LABELS}.gz") in text and LABELS in text
-    assert ("HDFM_FASHION" in text) == (how == "variable")
+    assert ("HDFM_DATA" in text) == (how == "variable")
     assert not alone.exists() and (place / f"{LABELS}.gz").read_bytes() == contents
 
 
@@ -206,7 +208,7 @@ def test_the_variable_in_a_command(tmp_path):
     folder.mkdir()
     for name in FASHION["fashion-test"]:
         (folder / f"{name}.gz").write_bytes(packed(LABELS))
-    env = {"HDFM_FASHION": str(folder), "PATH": "", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    env = {"HDFM_DATA": str(folder), "PATH": "", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
     done = hdfm(
         *("evaluate", "images", "fashion-test", "fashion-small", "--features", "pixels"),
         cwd=tmp_path,
@@ -333,7 +335,7 @@ needs_full_set = pytest.mark.skipif(not full_set(), reason="needs dataset-fashio
 
 @needs_full_set
 def test_the_full_set(monkeypatch):
-    monkeypatch.delenv("HDFM_FASHION", raising=False)
+    monkeypatch.delenv("HDFM_DATA", raising=False)
     for name, n in (("fashion", 60_000), ("fashion-test", 10_000)):
         data = load_data(name)
         assert data.images.shape == (n, 1, 28, 28)
@@ -359,7 +361,7 @@ def test_one_flipped_byte_of_the_full_set(alone, tmp_path):
 
 @needs_full_set
 def test_the_sample_is_made_from_the_full_set(monkeypatch):
-    monkeypatch.delenv("HDFM_FASHION", raising=False)
+    monkeypatch.delenv("HDFM_DATA", raising=False)
     for name, n in (("fashion", 200), ("fashion-test", 40)):
         arrays = fashion_arrays(name)
         which = first_of_each(arrays[1], n)

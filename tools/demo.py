@@ -5,11 +5,10 @@ where the pictures are. `python tools/demo.py --data PRESET` prints `--data fash
 clothes if all of them are on this machine, and nothing otherwise: the demo downloads nothing.
 """
 
-import os
 import sys
 from pathlib import Path
 
-from hdfm.fashion import FASHION, find_file, system_folders
+from hdfm.fashion import FASHION, found_elsewhere
 from hdfm.markup import duration, said
 from hdfm.page import evaluation, measures
 from hdfm.run import RunFolder
@@ -19,8 +18,7 @@ DISTANCES = ("features · frechet", "mode frechet", "pixel frechet")
 
 def data_option(preset):
     """The option that lets a preset of clothes learn from all of them, if they are at hand."""
-    places = [os.environ.get("HDFM_FASHION"), *system_folders()]
-    whole = any(find_file(place, FASHION["fashion"][0]) for place in places if place)
+    whole = any(found_elsewhere(FASHION["fashion"][0]))
     return "--data fashion" if preset.startswith("fashion") and whole else ""
 
 
