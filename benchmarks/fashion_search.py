@@ -4,8 +4,8 @@
     python benchmarks/fashion_search.py "lr 1e-3"     # one of them
     python benchmarks/fashion_search.py table         # the dated table of those that are done
 
-One seed each, 5,000 steps; and the same of `fashion-quick`. It can be stopped and started again, and several can run side by side:
-finished parts are kept under runs/fashion-search.
+One seed each, 5,000 steps; then the same of `fashion-quick`. It can be stopped and started again,
+and several can run side by side: finished parts are kept under runs/fashion-search.
 """
 
 import datetime

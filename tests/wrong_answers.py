@@ -108,6 +108,12 @@ def twin(features):  # the same set in another order
     "20.1": "score = 64 / 2000  # the mean only",
     "21.1": "rate, steps = 2e-4, 100 * 1_281_167 // 512  # the rate of the batch of 1024",
     "21.2": "epochs = 24 * 3600 * 989e12 * 0.4 / 528e9 / 1_281_167  # one GPU",
+    "21.3": """
+def seams(images, patch):  # one direction only
+    steps = images.diff(dim=-1).square()
+    border = (torch.arange(steps.shape[-1]) + 1) % patch == 0
+    return steps[..., border].mean() / steps[..., ~border].mean()
+""",
     "23.1": "network_evaluations = 20",
     "22.1": """
 def sample_on_wrong_path(model, generator):  # the right path
