@@ -69,7 +69,7 @@ benchmark-%: .venv/.dev  ## another experiment of benchmarks/: benchmark-digits,
 evidence: .venv/.dev  ## the paper's tables and figures, and its rivals, three seeds (an hour and a half, resumable)
 	$(BIN)/python benchmarks/evidence.py
 
-evidence-small: .venv/.dev  ## all of that in reduced form: the results, and 27_evidence drawn from them (ten minutes)
+evidence-small: .venv/.dev  ## all of that in reduced form: the results, and 37_evidence drawn from them (ten minutes)
 	$(BIN)/python benchmarks/evidence.py --size small --draw
 
 gpu: .venv/.dev  ## what only a GPU can say, measured on one (40 minutes, resumable, no network)

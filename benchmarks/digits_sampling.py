@@ -1,5 +1,5 @@
 """What solvers and guidance do on digits trained with blur, and the frequency ratio with and
-without: evidence for 28_claims.
+without: evidence for 38_claims.
 
     make benchmark-digits-sampling                    # or: python benchmarks/digits_sampling.py
 

@@ -8,7 +8,7 @@ trained alike, three seeds.
 Every run trains one network (`CONDITIONS`, a few options away from `BASE`) and measures what its
 experiments ask for. Finished runs are kept in runs/evidence/SIZE, and what was interrupted goes
 on from its last checkpoint. Two processes, one thread each, by default; about an hour and a half
-on two cores. The notebook 27_evidence draws the tables and figures from the result. With a GPU,
+on two cores. The notebook 37_evidence draws the tables and figures from the result. With a GPU,
 the photographs with a larger network and for longer: `python benchmarks/evidence.py --size large
 --device cuda --jobs 1` (not run by us yet).
 """
@@ -453,16 +453,16 @@ def pictures(root, sets, n=6):
 
 
 def draw_notebook(root, result):
-    """Run a copy of 27_evidence on a result that is not the committed one; it is left beside it."""
+    """Run a copy of 37_evidence on a result that is not the committed one; it is left beside it."""
     import nbformat
     from nbclient import NotebookClient
 
     place = Path(__file__).parents[1] / "nbs"
-    notebook = nbformat.read(place / "27_evidence.ipynb", as_version=4)
+    notebook = nbformat.read(place / "37_evidence.ipynb", as_version=4)
     os.environ["HDFM_EVIDENCE"] = str(result.resolve())
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(place)}}).execute()
-    nbformat.write(notebook, root / "27_evidence.ipynb")
-    print(f"tables and figures: {root / '27_evidence.ipynb'}")
+    nbformat.write(notebook, root / "37_evidence.ipynb")
+    print(f"tables and figures: {root / '37_evidence.ipynb'}")
 
 
 class Alone:
@@ -512,7 +512,7 @@ def main():
     parser.add_argument(
         "--draw",
         action="store_true",
-        help="also run a copy of the notebook 27_evidence on the result",
+        help="also run a copy of the notebook 37_evidence on the result",
     )
     parser.add_argument(
         "--out",

@@ -40,7 +40,7 @@ def main(folder=FOLDER):
         digest = hashlib.sha256(contents).hexdigest()
         same = same and digest == SHA256.get(name)
         print(f"{digest}  {name}, {path.stat().st_size:,} bytes packed")
-    print("as the library expects" if same else "NOT what SHA256 in nbs/08_fashion.ipynb says")
+    print("as the library expects" if same else "NOT what SHA256 in nbs/09_fashion.ipynb says")
     return 0 if same else 1
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-# %% ../nbs/00_core.ipynb #00_core-011
+# %% ../nbs/00_core.ipynb #00_core-012
 def _cosines(n):
     "The orthonormal DCT-II matrix `[n, n]` in float64; row k is the cosine of frequency k."
     k = np.arange(n)[:, None]
@@ -25,7 +25,7 @@ def _cosines(n):
     C[0] /= math.sqrt(2)
     return torch.from_numpy(C)
 
-# %% ../nbs/00_core.ipynb #00_core-017
+# %% ../nbs/00_core.ipynb #00_core-018
 def _constant(f):
     "Keep the results of `f`: good for training, even if first made in inference."
     cached = lru_cache(maxsize=64)(torch.inference_mode(False)(f))
@@ -47,7 +47,7 @@ def _dct_phase(n, dtype, device, inverse):
     phase[0] = math.sqrt(1 / n)
     return (1 / phase if inverse else phase).to(dtype.to_complex()).to(device)
 
-# %% ../nbs/00_core.ipynb #00_core-018
+# %% ../nbs/00_core.ipynb #00_core-019
 def _dct_by_fft(x):
     "DCT-II along the last axis by one real FFT of the same length (Makhoul, 1980)."
     n = x.shape[-1]
@@ -66,7 +66,7 @@ def _idct_by_fft(X):
     x[..., 1::2] = v[..., (n + 1) // 2:].flip(-1)
     return x
 
-# %% ../nbs/00_core.ipynb #00_core-020
+# %% ../nbs/00_core.ipynb #00_core-021
 class _FastTransform(torch.autograd.Function):
     "The fast DCT (or inverse) along the last axis; its gradient is the fast inverse (or DCT)."
     generate_vmap_rule = True
@@ -80,7 +80,7 @@ class _FastTransform(torch.autograd.Function):
     @staticmethod
     def jvp(ctx, tangent, _): return _FastTransform.apply(tangent, ctx.inverse)
 
-# %% ../nbs/00_core.ipynb #00_core-022
+# %% ../nbs/00_core.ipynb #00_core-023
 _MATRIX_MAX = 384                                # longest axis where the matrix is faster
 
 def _prefer_matrix(n, x):
@@ -97,7 +97,7 @@ def _along(x, axis, inverse):
         return (x.movedim(axis, -1) @ M.T).movedim(-1, axis)
     return _FastTransform.apply(x.movedim(axis, -1), inverse).movedim(-1, axis)
 
-# %% ../nbs/00_core.ipynb #00_core-024
+# %% ../nbs/00_core.ipynb #00_core-025
 def check_floating(x, name="x"):
     "Raise a `TypeError` unless `x` is a real floating-point tensor."
     if not isinstance(x, Tensor) or not x.is_floating_point():
@@ -113,7 +113,7 @@ def same_shape(a, b, name_a, name_b):
         raise ValueError(f"{name_a} has shape {tuple(a.shape)} but {name_b} has {tuple(b.shape)}; "
                          "they must be equal")
 
-# %% ../nbs/00_core.ipynb #00_core-094
+# %% ../nbs/00_core.ipynb #00_core-027
 def full_precision(x):
     "A context in which autocast leaves the arithmetic on the device of `x` alone."
     if x.is_meta: return nullcontext()           # tensors without values know no autocast
@@ -129,7 +129,7 @@ def _transform(x, dims, inverse):
         for axis in range(-dims, 0): y = _along(y, axis, inverse)
     return y.to(x.dtype)
 
-# %% ../nbs/00_core.ipynb #00_core-025
+# %% ../nbs/00_core.ipynb #00_core-028
 def dct(x:Tensor,   # floating point, any shape
         dims:int=2, # how many of the last axes to transform, of any lengths
        ) -> Tensor: # coefficients, same shape, dtype and device
@@ -144,7 +144,7 @@ def idct(X:Tensor,  # DCT coefficients, any shape
     "Inverse (and transpose) of `dct`: the orthonormal DCT-III over the last `dims` axes."
     return _transform(X, dims, inverse=True)
 
-# %% ../nbs/00_core.ipynb #00_core-032
+# %% ../nbs/00_core.ipynb #00_core-035
 SPECTRA = {"spectral": lambda w: w**2, "finite_difference": lambda w: 4 * torch.sin(w / 2)**2}
 
 @_constant
@@ -156,7 +156,7 @@ def _eigenvalues(shape, spectrum, dtype, device):
         lam = lam + SPECTRA[spectrum](w).reshape(along)
     return lam.to(dtype).to(device)
 
-# %% ../nbs/00_core.ipynb #00_core-033
+# %% ../nbs/00_core.ipynb #00_core-036
 def check_grid(shape, spectrum):
     "The grid as a tuple of ints; a `ValueError` for a bad shape or an unknown spectrum."
     shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
@@ -178,7 +178,7 @@ def laplacian_eigenvalues(shape, # an int, or a tuple of one to three ints
     lam = _eigenvalues(shape, spectrum, dtype, torch.device(device))
     return lam.clone()                           # the cached constant stays ours
 
-# %% ../nbs/00_core.ipynb #00_core-039
+# %% ../nbs/00_core.ipynb #00_core-042
 def spread_time(t, x):
     "`t`, a number or `[B]`, shaped to broadcast against `x` `[B, ...]`; nobody looks at values."
     dtype = torch.promote_types(x.dtype, torch.float32)
@@ -191,7 +191,7 @@ def spread_time(t, x):
                          "give one number, or one per sample of the batch")
     return t.reshape(-1, *[1] * (x.ndim - 1))
 
-# %% ../nbs/00_core.ipynb #00_core-078
+# %% ../nbs/00_core.ipynb #00_core-043
 def expand_time(t, x):
     """`spread_time` with a check that `t` lies in [0, 1]; a `ValueError` otherwise.
 
@@ -208,7 +208,7 @@ def expand_time(t, x):
     raise ValueError("t must lie in [0, 1] (0 is noise, 1 is data), "
                      f"got values from {t.min():.4g} to {t.max():.4g}")
 
-# %% ../nbs/00_core.ipynb #00_core-089
+# %% ../nbs/00_core.ipynb #00_core-046
 def logit_normal_time(n, mean=-0.8, std=0.8, generator=None, device=None):
     "`[n]` times t = sigmoid(N(mean, std²)) in (0,1), JiT's training distribution."
     device = generator.device if generator is not None and device is None else device
@@ -219,7 +219,7 @@ def uniform_time(n, generator=None, device=None):
     device = generator.device if generator is not None and device is None else device
     return torch.rand(n, generator=generator, device=device)
 
-# %% ../nbs/00_core.ipynb #00_core-040
+# %% ../nbs/00_core.ipynb #00_core-049
 class HeatOperator(nn.Module):
     "`op(x, t)` is u_t = IDCT(t^{rλ}·DCT(x)), `x` after the heat time -r·log t. Paper (16)–(18)."
     def __init__(self, shape, # the grid: an int, or a tuple of one to three ints
@@ -261,7 +261,7 @@ class HeatOperator(nn.Module):
     def extra_repr(self):
         return f"{self.shape}, blur_strength={self.blur_strength:g}, spectrum={self.spectrum!r}"
 
-# %% ../nbs/00_core.ipynb #00_core-082
+# %% ../nbs/00_core.ipynb #00_core-079
 def white_noise(like, generator=None):
     "Standard normal numbers like `like`, drawn on the device of `generator` if there is one."
     check_floating(like, "like")
@@ -284,7 +284,7 @@ def mean_and_deviation(moments):
     variance = (squares - number * mean.square()) / (number - 1)
     return mean, variance.clamp(min=0).sqrt()
 
-# %% ../nbs/00_core.ipynb #00_core-085
+# %% ../nbs/00_core.ipynb #00_core-082
 class WhiteNoise:
     "A beginning: noise e ~ N(0, scale²·I), the same in every orthonormal basis."
     needs_data = False                           # nothing to fit
@@ -297,7 +297,7 @@ class WhiteNoise:
     def state(self): return {}
     def load(self, state): return self
 
-# %% ../nbs/00_core.ipynb #00_core-100
+# %% ../nbs/00_core.ipynb #00_core-084
 class BlurredGaussian:
     "A beginning: blurred images, as an independent Gaussian for each of their modes."
     needs_data = True

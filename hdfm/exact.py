@@ -32,7 +32,7 @@ def gaussian_mean(path, mean, variance, z, t):
     gain = torch.where(spread > 0, a * variance.to(a) / spread, 0.0)
     return path.operator.pixels(mean.to(a) + gain * (path.operator.modes(z, "z") - centre), z)
 
-# %% ../nbs/02_exact.ipynb #02_exact-039
+# %% ../nbs/02_exact.ipynb #02_exact-008
 class GaussianPosterior:
     "E[x | z_t], in pixels, and the exact flow, for data whose modes are independent Gaussians."
     def __init__(self, mean, # of each mode, of the path's grid shape
@@ -64,7 +64,7 @@ class GaussianPosterior:
         modes = self.path.operator.modes(z, "z")
         return self.path.operator.pixels(mean_to + ratio * (modes - mean), z)
 
-# %% ../nbs/02_exact.ipynb #02_exact-044
+# %% ../nbs/02_exact.ipynb #02_exact-022
 class LinearPlus(nn.Module):
     "The posterior mean for Gaussian data plus a network that predicts x: again a prediction of x."
     def __init__(self, network, path,
@@ -86,7 +86,7 @@ class LinearPlus(nn.Module):
         linear = gaussian_mean(self.path, self.mean, self.variance, z, t_z)
         return linear + self.network(z, t, labels)
 
-# %% ../nbs/02_exact.ipynb #02_exact-017
+# %% ../nbs/02_exact.ipynb #02_exact-026
 class EmpiricalPosterior:
     """E[x | z_t] when the data are a finite set of images; called as `(z, t)`, returns pixels.
 

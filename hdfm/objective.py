@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from .core import check_floating, same_shape, spread_time
 from .path import TIME_SAMPLINGS
 
-# %% ../nbs/08_objective.ipynb #08_objective-008
+# %% ../nbs/08_objective.ipynb #08_objective-007
 def prediction_loss(path, prediction, loss, output, x_0, x_1, t):
     """Mean square error, in terms of `loss`, of an `output` that predicts `prediction`: a scalar.
 

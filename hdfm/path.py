@@ -16,7 +16,7 @@ import torch
 from .core import (BlurredGaussian, HeatOperator, WhiteNoise, expand_time, logit_normal_time,
                        mean_and_deviation, moments, same_shape, uniform_time, white_noise)
 
-# %% ../nbs/01_path.ipynb #01_path-009
+# %% ../nbs/01_path.ipynb #01_path-007
 @dataclass
 class PathSample:
     "A point on the path: noise `x_0`, data `x_1`, the mixture `x_t` at `t`, its velocity `dx_t`."
@@ -26,7 +26,7 @@ class PathSample:
     t: torch.Tensor
     dx_t: torch.Tensor
 
-# %% ../nbs/01_path.ipynb #01_path-011
+# %% ../nbs/01_path.ipynb #01_path-009
 PREDICTIONS = ("x", "eps", "v")                  # the clean image, the noise, the velocity
 TIME_SAMPLINGS = dict(                           # name: f(n, mean, std, generator, device) -> [n]
     logit_normal=logit_normal_time,
@@ -91,7 +91,7 @@ class Process:
                   for k, v in self.options.items() if v is not None]
         return f"{type(self).__name__}({', '.join([str(self.operator.shape), *listed])})"
 
-# %% ../nbs/01_path.ipynb #01_path-051
+# %% ../nbs/01_path.ipynb #01_path-012
 PATHS = {}                                       # name -> class
 
 def register_path(name):
@@ -116,7 +116,7 @@ def make_path(name, shape, **options):
                          f"it has {', '.join(sorted(known))}")
     return PATHS[name](shape, **options)
 
-# %% ../nbs/01_path.ipynb #01_path-012
+# %% ../nbs/01_path.ipynb #01_path-015
 class ProbPath(Process):
     "Z = a(t)·X + s(t)·E in the modes of `operator`; from a subclass's `clocks` the rest follows."
     pairs = tuple((prediction, loss) for prediction in PREDICTIONS for loss in PREDICTIONS)
@@ -206,7 +206,7 @@ class ProbPath(Process):
         of_x = dict(x=one, eps=a / s.clamp(min=self.t_eps), v=weight)
         return to_x[prediction] * of_x[loss]
 
-# %% ../nbs/01_path.ipynb #01_path-064
+# %% ../nbs/01_path.ipynb #01_path-027
 PATH_PRESETS = {"paper": dict(blur_strength=1.0, laplacian_coefficient=1.0),
                 "released": dict(blur_strength=0.5, laplacian_coefficient=1.0), # not the derivative
                 "consistent": dict()}                                           # any r, c = r
@@ -296,13 +296,13 @@ class HeatProbPath(ProbPath):
         if prediction == "eps": return gains[loss] / (t.clamp(min=self.t_eps) / s)
         return torch.where(gains["v"] > 0, gains[loss] / gains["v"].clamp(min=1 / max_gain), 0.0)
 
-# %% ../nbs/01_path.ipynb #01_path-024
+# %% ../nbs/01_path.ipynb #01_path-044
 def velocity_loss(path, x_hat, x_1, t):
     "Mean ‖v_θ - v*‖² of the prediction `x_hat` of images `x_1`, with a single DCT. Paper (20)."
     same_shape(x_hat, x_1, "x_hat", "x_1")
     return (path.weight(x_1, t) * path.operator.modes(x_hat - x_1)).square().mean()
 
-# %% ../nbs/01_path.ipynb #01_path-031
+# %% ../nbs/01_path.ipynb #01_path-052
 @register_path("blur")
 class BlurProbPath(ProbPath):
     "HDFM-blur: z_t = u_t from `t_min` to 1, without noise; it begins at blurred images."

@@ -26,7 +26,7 @@ def time_grid(steps, start=0.0, last_time=1.0):
         return torch.linspace(start, 1, steps + 1, dtype=torch.float64).tolist()
     return [*torch.linspace(start, last_time, steps, dtype=torch.float64).tolist(), 1.0]
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-074
+# %% ../nbs/03_sampling.ipynb #03_sampling-010
 NEEDS = dict(velocity="the velocity of a flow", clocks="the clocks of signal and noise",
              target="a clean image without an ill-posed inverse", noise="noise on the path",
              laplacian="the Laplacian of blur", chain="a chain of levels")
@@ -44,7 +44,7 @@ def register_solver(needs, # of the keys of `NEEDS`
         return f
     return enter
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-010
+# %% ../nbs/03_sampling.ipynb #03_sampling-012
 @register_solver({"velocity"})
 def euler(predict, path, z, ts):
     "Euler's method: one evaluation a step, first order. Paper (22)."
@@ -63,7 +63,7 @@ def heun(predict, path, z, ts):
         z = z + (t_next - t) * v
     return z
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-012
+# %% ../nbs/03_sampling.ipynb #03_sampling-015
 def _base_and_correction(predict, path, z, t):
     "(û - z)/s and cΔû, the two parts of the velocity."
     u, lap = path.operator.with_laplacian(predict(z, t), t)
@@ -90,7 +90,7 @@ def _adaptive(predict, path, z, ts, average):
         z = z + h * (base - beta * delta)
     return z
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-013
+# %% ../nbs/03_sampling.ipynb #03_sampling-016
 @register_solver({"velocity", "noise", "laplacian"}, asks=lambda ts: [*ts[:-1], *ts[1:]])
 def adaptive_euler(predict, path, z, ts):
     "Euler's method with the paper's adaptive correction: two evaluations a step. Paper (24), (25)."
@@ -101,7 +101,7 @@ def adaptive_heun(predict, path, z, ts):
     "Heun's method with the paper's adaptive correction: two evaluations a step. Paper (24), (25)."
     return _adaptive(predict, path, z, ts, average=True)
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-015
+# %% ../nbs/03_sampling.ipynb #03_sampling-020
 def exponential_step(path, x_hat, z, t, t_next):
     "From `t` to `t_next` along the path on which the clean image stays `x_hat`, exactly."
     signal, noise = path.clocks(t, z)
@@ -116,7 +116,7 @@ def exponential(predict, path, z, ts):
     for t, t_next in zip(ts, ts[1:]): z = exponential_step(path, predict(z, t), z, t, t_next)
     return z
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-017
+# %% ../nbs/03_sampling.ipynb #03_sampling-022
 @register_solver({"clocks", "target"})
 def exponential_2m(predict, path, z, ts):
     "Exponential two-step method: x̂ extrapolated to mid-step; one evaluation a step, second order."
@@ -129,7 +129,7 @@ def exponential_2m(predict, path, z, ts):
         t_last = t
     return z
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-019
+# %% ../nbs/03_sampling.ipynb #03_sampling-024
 def ancestral_step(path, x_hat, z, t, t_next, generator=None):
     "A draw of the point at `t_next`, given `z` at `t` and the clean image `x_hat`."
     a, s = path.clocks(t, z)
@@ -148,14 +148,14 @@ def ancestral(predict, path, z, ts, generator=None):
         z = ancestral_step(path, predict(z, t), z, t, t_next, generator)
     return z
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-079
+# %% ../nbs/03_sampling.ipynb #03_sampling-028
 @register_solver({"chain"}, stochastic=True)
 def chain(predict, path, z, ts, generator=None):
     "One step of the path's own chain for each step of `ts`, each with one evaluation."
     for t, t_next in zip(ts, ts[1:]): z = path.chain_step(predict(z, t), z, t, t_next, generator)
     return z
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-023
+# %% ../nbs/03_sampling.ipynb #03_sampling-031
 def diffeq_solver(method, **options):
     "A solver from torchdiffeq's `odeint`, with its `options`, that does not step beyond the end."
     adaptive = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")
@@ -170,7 +170,7 @@ def diffeq_solver(method, **options):
 
 _ = register_solver({"velocity"}, None, "dopri5")(diffeq_solver("dopri5", rtol=1e-4, atol=1e-4))
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-024
+# %% ../nbs/03_sampling.ipynb #03_sampling-033
 def solvers_for(path, prediction="x"):
     "Names of the solvers that suit `path` and networks of that `prediction`, the best first."
     best = ("exponential_2m", "heun", "chain")
@@ -198,7 +198,7 @@ def evaluations(solver, steps):
     asks = _known_solver(solver).asks
     return None if asks is None else len(asks(time_grid(steps)))
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-089
+# %% ../nbs/03_sampling.ipynb #03_sampling-060
 GUIDANCE_INTERVAL = (0.1, 1.0)  # JiT's
 
 def _is_doubled(t, scale, interval):
@@ -220,7 +220,7 @@ def _in_precision(model, precision):
             return model(z, *more).to(z.dtype)
     return call
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-045
+# %% ../nbs/03_sampling.ipynb #03_sampling-063
 def guided(model, labels=None, scale=1.0, interval=GUIDANCE_INTERVAL, precision="fp32"):
     "`f(z, t)` → the output of `model`, guided by `scale` for t inside `interval`. Paper (23)."
     call = _in_precision(model, precision)
@@ -244,7 +244,7 @@ def predictor(model, path, labels=None, guidance_scale=1.0, guidance_interval=GU
     prediction = getattr(model, "prediction", "x")
     return lambda z, t: path.to_target(prediction, output(z, t), z, t)
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-093
+# %% ../nbs/03_sampling.ipynb #03_sampling-071
 def _checked_labels(labels, num_classes):
     "`labels` as a tensor `[N]` of whole numbers from 0 to `num_classes`, which is no class."
     labels = torch.as_tensor(labels)
@@ -264,7 +264,7 @@ def _beginning(path, like, z=None, t_start=None, generator=None):
     if z.shape == like.shape: return z, t_start
     raise ValueError(f"z has shape {tuple(z.shape)}; here it must be {tuple(like.shape)}")
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-049
+# %% ../nbs/03_sampling.ipynb #03_sampling-073
 def _setting(default, help, **more): return field(default=default, metadata=dict(help=help, **more))
 
 @dataclass(frozen=True)
@@ -338,7 +338,7 @@ class Sampling:
         finally:
             model.train(training)
 
-# %% ../nbs/03_sampling.ipynb #03_sampling-096
+# %% ../nbs/03_sampling.ipynb #03_sampling-076
 def generate(model, # a network `model(z, t, labels)` with `num_classes` and `channels`
              path, # the path it was trained on
              labels, # `[N]` class numbers, on the model's device; zeros where there are no classes

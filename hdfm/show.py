@@ -83,7 +83,7 @@ def _slider(labels, name):
     slider = dict(steps=steps, x=0.16, len=0.84, y=-0.12, currentvalue=dict(prefix=f"{name} = "))
     return dict(updatemenus=[dict(type="buttons", buttons=buttons, **place)], sliders=[slider])
 
-# %% ../nbs/show.ipynb #show-020
+# %% ../nbs/show.ipynb #show-016
 def _display_plotly(fig):
     "Show a Plotly figure in JupyterLab and, by its HTML, on a static page."
     from IPython.display import display
@@ -94,7 +94,7 @@ def _display_plotly(fig):
     pictures = {"application/vnd.plotly.v1+json": json.loads(data), "text/html": html}
     display(pictures, raw=True)
 
-# %% ../nbs/show.ipynb #show-021
+# %% ../nbs/show.ipynb #show-017
 def flipbook(fig,    # a Plotly figure showing the first position
              frames, # {position: list of all the figure's traces there}
              name,   # what the slider sets, such as "t"
@@ -111,7 +111,7 @@ def flipbook(fig,    # a Plotly figure showing the first position
     fig.update_layout(**_slider([frame.name for frame in fig.frames], name))
     _display_plotly(fig)
 
-# %% ../nbs/show.ipynb #show-018
+# %% ../nbs/show.ipynb #show-020
 def error_of(f, *args, **kwargs):
     "The error of `f(*args, **kwargs)` as one line of text; an `AssertionError` if there is none."
     try: f(*args, **kwargs)

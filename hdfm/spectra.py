@@ -10,7 +10,7 @@ import torch
 
 from .core import HeatOperator, check_floating, dct
 
-# %% ../nbs/05_spectra.ipynb #05_spectra-012
+# %% ../nbs/05_spectra.ipynb #05_spectra-013
 def straightness(trajectory, # `[T, n, ...]`: T points in time of n particles
                 ): # `[n]`, at least 1
     "Length over chord of each trajectory: 1 for a straight line."
@@ -21,7 +21,7 @@ def straightness(trajectory, # `[T, n, ...]`: T points in time of n particles
     length = (points[1:] - points[:-1]).norm(dim=2).sum(0)
     return length / (points[-1] - points[0]).norm(dim=1)
 
-# %% ../nbs/05_spectra.ipynb #05_spectra-026
+# %% ../nbs/05_spectra.ipynb #05_spectra-030
 def frequency_bands(shape, cut=0.25):
     "Mask of `shape` `(H, W)`, True below the fraction `cut` of both axes: low frequencies."
     if not 0 < cut < 1: raise ValueError(f"cut={cut}: give a fraction between 0 and 1")
@@ -39,7 +39,7 @@ def frequency_ratio(x, # images `[..., H, W]`
     check_floating(x)
     return band_ratio(dct(x).square().reshape(-1, *x.shape[-2:]).mean(0), cut)
 
-# %% ../nbs/05_spectra.ipynb #05_spectra-029
+# %% ../nbs/05_spectra.ipynb #05_spectra-033
 def check_spectrum(S, path):
     "Raise a `ValueError` unless `path` has clocks for the DCT modes of which `S` is the spectrum."
     if "clocks" not in path.offers("x") or not isinstance(path.operator, HeatOperator):

@@ -48,7 +48,7 @@ class SpiralMLP(nn.Sequential):
         t = torch.as_tensor(t, dtype=z.dtype).expand(len(z))
         return super().forward(torch.cat([z, t[:, None]], 1))
 
-# %% ../nbs/04_toy.ipynb #04_toy-018
+# %% ../nbs/04_toy.ipynb #04_toy-019
 TO_VELOCITY = {                                  # network output o at (z, t) -> velocity
     "x": lambda path, o, z, t: path.target_to_velocity(o, z, t),
     "eps": lambda path, o, z, t: path.epsilon_to_velocity(o, z, t),
@@ -56,7 +56,7 @@ TO_VELOCITY = {                                  # network output o at (z, t) ->
     "v + skip": lambda path, o, z, t: o - z / path.remaining(z, t),
 }
 
-# %% ../nbs/04_toy.ipynb #04_toy-023
+# %% ../nbs/04_toy.ipynb #04_toy-026
 def _schedule(net, lr, steps):
     "Adam, and a learning rate that falls to 0 like a cosine."
     optimizer = torch.optim.Adam(net.parameters(), lr=lr)
@@ -74,7 +74,7 @@ def _seeded_mlp(D, width, seed):
         torch.default_generator.manual_seed(seed)
         return SpiralMLP(D, width)
 
-# %% ../nbs/04_toy.ipynb #04_toy-053
+# %% ../nbs/04_toy.ipynb #04_toy-027
 def train_spiral(D, prediction="x", # a key of `TO_VELOCITY`
                  steps=4000, batch_size=256, lr=2e-3, width=256, off_manifold=0.0,
                  blur_strength=1.0, seed=0):
@@ -100,7 +100,7 @@ def train_spiral(D, prediction="x", # a key of `TO_VELOCITY`
     tail = losses[-max(1, steps // 10):]
     return velocity, path, P, sum(tail) / len(tail)
 
-# %% ../nbs/04_toy.ipynb #04_toy-024
+# %% ../nbs/04_toy.ipynb #04_toy-029
 class _AsItIs:
     "In a path's place where a predictor gives velocities."
     @staticmethod

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-# %% ../nbs/07_vit.ipynb #07_vit-007
+# %% ../nbs/07_vit.ipynb #07_vit-008
 class RMSNorm(nn.Module):
     "x / rms(x) · weight over the last axis, in float32."
     def __init__(self, dim, eps=1e-6):
@@ -25,7 +25,7 @@ class RMSNorm(nn.Module):
         h = F.rms_norm(x.float(), self.weight.shape, self.weight.float(), self.eps)
         return h.type_as(x)
 
-# %% ../nbs/07_vit.ipynb #07_vit-010
+# %% ../nbs/07_vit.ipynb #07_vit-012
 def frequencies(n, theta=10_000.0):
     "theta^{-i/n}, i = 0..n-1."
     return theta ** (-torch.arange(n, dtype=torch.float32) / n)
@@ -51,7 +51,7 @@ def rotary_table(grid, dim, context):
     angles = torch.cat([torch.zeros(context, dim // 2), angles])
     return angles.cos(), angles.sin()
 
-# %% ../nbs/07_vit.ipynb #07_vit-011
+# %% ../nbs/07_vit.ipynb #07_vit-018
 def rotate(x, cos, sin):
     "Rotate the pairs (x[2i], x[2i+1]) of `[..., dim]` by angles with that cos and sin."
     if torch.compiler.is_compiling():                          # compilers fuse this, but not that
@@ -61,13 +61,13 @@ def rotate(x, cos, sin):
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
     return torch.view_as_real(pairs * torch.complex(cos.float(), sin.float())).flatten(-2)
 
-# %% ../nbs/07_vit.ipynb #07_vit-101
+# %% ../nbs/07_vit.ipynb #07_vit-022
 def split_linear(layer, x, n):
     "`layer(x).chunk(n, -1)` of a linear layer, each part a product of its own."
     parts = zip(layer.weight.chunk(n), layer.bias.chunk(n))
     return [F.linear(x, weight, bias) for weight, bias in parts]
 
-# %% ../nbs/07_vit.ipynb #07_vit-015
+# %% ../nbs/07_vit.ipynb #07_vit-024
 class Attention(nn.Module):
     "Self-attention with normalised, rotated queries and keys."
     def __init__(self, dim, heads, dropout=0.0):
@@ -92,7 +92,7 @@ class Attention(nn.Module):
         h = self.out(h.transpose(1, 2).reshape(B, N, D))
         return F.dropout(h, self.dropout, self.training)
 
-# %% ../nbs/07_vit.ipynb #07_vit-016
+# %% ../nbs/07_vit.ipynb #07_vit-025
 class SwiGLU(nn.Module):
     "Gated MLP: (silu(x W₁) * x W₂) W₃ with hidden width ⌊4·dim·2/3⌋."
     def __init__(self, dim, dropout=0.0):
@@ -106,7 +106,7 @@ class SwiGLU(nn.Module):
         gate, value = split_linear(self.gate_and_value, x, 2)
         return self.out(F.dropout(F.silu(gate) * value, self.dropout, self.training))
 
-# %% ../nbs/07_vit.ipynb #07_vit-018
+# %% ../nbs/07_vit.ipynb #07_vit-029
 def modulate(x, shift, scale):
     "x·(1 + scale) + shift of tokens `[B, N, dim]`, with one shift and scale `[B, dim]` an image."
     return torch.addcmul(shift[:, None], x, 1 + scale[:, None])
@@ -129,13 +129,13 @@ class Block(nn.Module):
         h = self.mlp(modulate(self.norm2(x), shift2, scale2))
         return torch.addcmul(x, gate2[:, None], h)
 
-# %% ../nbs/07_vit.ipynb #07_vit-019
+# %% ../nbs/07_vit.ipynb #07_vit-031
 def time_features(t, dim=256):
     "Sines and cosines of t `[B]` at `dim/2` frequencies: `[B, dim]`."
     angles = t.float()[:, None] * frequencies(dim // 2).to(t.device)
     return torch.cat([angles.cos(), angles.sin()], -1)
 
-# %% ../nbs/07_vit.ipynb #07_vit-054
+# %% ../nbs/07_vit.ipynb #07_vit-034
 def patch_rows(images, patch_size):
     "The pixels of each patch of `[B, C, H, W]` as a row: `[B, grid², C·patch_size²]`."
     B, C, H, W = images.shape
@@ -165,7 +165,7 @@ def check_labels(labels, num_classes, n, device):
                              f"0 to {num_classes}, the last of them for no class")
     return labels
 
-# %% ../nbs/07_vit.ipynb #07_vit-115
+# %% ../nbs/07_vit.ipynb #07_vit-037
 class Refine(nn.Module):
     "Two 3×3 convolutions of a prediction `x` beside the noisy image `z`, both `[B, C, H, W]`."
     def __init__(self, channels, width, hidden):
@@ -185,7 +185,7 @@ class Refine(nn.Module):
         h = self.first(torch.cat([x, z.type_as(x)], 1))
         return x + self.last(F.silu(h * (1 + scale) + shift))
 
-# %% ../nbs/07_vit.ipynb #07_vit-021
+# %% ../nbs/07_vit.ipynb #07_vit-038
 class JiT(nn.Module):
     """A plain ViT from noisy pixels to the clean image: `model(z, t, labels)` is shaped like `z`.
 
@@ -301,7 +301,7 @@ class JiT(nn.Module):
         for block in self.blocks: block.compile(**options)
         return self
 
-# %% ../nbs/07_vit.ipynb #07_vit-026
+# %% ../nbs/07_vit.ipynb #07_vit-040
 def _size(depth, width, heads, bottleneck, context_start, patch_size, context_tokens=32,
           dropout=0.0, refine=0):
     return dict(patch_size=patch_size, depth=depth, width=width, heads=heads,
@@ -320,7 +320,7 @@ MODELS = {
     **{f"JiT-H/{p}": _size(32, 1280, 16, 256, 10, p, dropout=0.2) for p in (16, 32)},
 }
 
-# %% ../nbs/07_vit.ipynb #07_vit-056
+# %% ../nbs/07_vit.ipynb #07_vit-041
 def build_model(name, # a key of `MODELS`
                 image_size, channels=3, num_classes=1000, prediction="x",
                 position_order="column"):

@@ -58,34 +58,34 @@ def rms_norm(x, weight, eps=1e-6):  # LayerNorm
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * weight
 """,
     "8.1": "loss_of_zero = 4  # the weight, not squared",
-    "8.2": "length = 16 + 10_000 * 28  # one row of each",
-    "8.3": """
+    "9.1": "length = 16 + 10_000 * 28  # one row of each",
+    "9.2": """
 def nearest_mean(images, labels, new):  # by brightness alone
     means = np.stack([images[labels == label].mean() for label in range(10)])
     return abs(new.mean((1, 2))[:, None] - means).argmin(1)
 """,
-    "9.1": "epoch = 1000 // 128",
+    "10.1": "epoch = 1000 // 128",
     # the bits of the file, not the bytes of the picture
-    "9.2": "gigabytes = 20_000**2 / 8 / 1e9",
-    "10.1": "share = 10 / 1000 * 128  # the expected number of bad pictures, not a chance",
-    "10.2": """
+    "11.1": "gigabytes = 20_000**2 / 8 / 1e9",
+    "12.1": "share = 10 / 1000 * 128  # the expected number of bad pictures, not a chance",
+    "12.2": """
 def reads_per_picture(b):  # one replacement at most
     return 1 + b
 """,
-    "13.1": "gigabytes = 131.1e6 * 4 / 1e9  # only once",
+    "15.1": "gigabytes = 131.1e6 * 4 / 1e9  # only once",
     # forgot that the rule is for 256 images
-    "15.1": "times_the_rule = 2e-3 / 5e-5",
+    "18.1": "times_the_rule = 2e-3 / 5e-5",
     # without the optimiser
-    "16.1": "gigabytes = (1 + 2) * 131.1e6 * 4 / 1e9",
-    "15.2": "must_be_replaced = '&<>'  # what matters outside of tags",
-    "16.2": """
+    "20.1": "gigabytes = (1 + 2) * 131.1e6 * 4 / 1e9",
+    "19.1": "must_be_replaced = '&<>'  # what matters outside of tags",
+    "21.1": """
 def time_left(rows, steps):  # the mean, which the hour misleads
     first = rows[0]
     last = rows[-1]
     pace = (last["seconds"] - first["seconds"]) / (last["step"] - first["step"])
     return pace * (steps - last["step"])
 """,
-    "17.1": """
+    "22.1": """
 def smoothed(losses, decay):  # begins at 0 and stays too low
     mean = 0.0
     found = []
@@ -94,53 +94,53 @@ def smoothed(losses, decay):  # begins at 0 and stays too low
         found.append(mean)
     return found
 """,
-    "17.2": """
+    "24.1": """
 def twin(features):  # the same set in another order
     return features.flip(0)
 """,
-    "18.1": "half_life = 0.5 / 0.002  # as if it fell in a straight line",
-    "11.1": "seconds_between_checkpoints = math.sqrt(30 * 86_400)  # forgot the half",
-    "12.2": "seams = 1 + 0.3 / 0.4  # deviations instead of squares",
-    "12.1": "distance = 1 + (9 - 1) ** 2  # variances",
-    "18.2": "times_as_far = 1  # a coat is a coat",
-    "19.1": "factor = 1.0  # the floor is a property of the images",
-    "14.3": "order = ['fashion-gpu', 'fashion']  # the base is read last",
-    "20.1": "score = 64 / 2000  # the mean only",
-    "21.1": "rate, steps = 2e-4, 100 * 1_281_167 // 512  # the rate of the batch of 1024",
-    "21.2": "epochs = 24 * 3600 * 989e12 * 0.4 / 528e9 / 1_281_167  # one GPU",
-    "21.3": """
+    "23.1": "half_life = 0.5 / 0.002  # as if it fell in a straight line",
+    "13.1": "seconds_between_checkpoints = math.sqrt(30 * 86_400)  # forgot the half",
+    "14.2": "seams = 1 + 0.3 / 0.4  # deviations instead of squares",
+    "14.1": "distance = 1 + (9 - 1) ** 2  # variances",
+    "25.1": "times_as_far = 1  # a coat is a coat",
+    "26.1": "factor = 1.0  # the floor is a property of the images",
+    "17.1": "order = ['fashion-gpu', 'fashion']  # the base is read last",
+    "27.1": "score = 64 / 2000  # the mean only",
+    "28.1": "rate, steps = 2e-4, 100 * 1_281_167 // 512  # the rate of the batch of 1024",
+    "28.2": "epochs = 24 * 3600 * 989e12 * 0.4 / 528e9 / 1_281_167  # one GPU",
+    "29.1": """
 def seams(images, patch):  # one direction only
     steps = images.diff(dim=-1).square()
     border = (torch.arange(steps.shape[-1]) + 1) % patch == 0
     return steps[..., border].mean() / steps[..., ~border].mean()
 """,
-    "23.1": "network_evaluations = 20",
-    "22.1": """
+    "33.1": "network_evaluations = 20",
+    "30.1": """
 def sample_on_wrong_path(model, generator):  # the right path
     return generate(model.network, model.path, torch.arange(10), generator=generator)
 """,
-    "22.2": "t_in_focus = math.exp(-1)  # forgot the half of b²/2",
-    "22.3": "wrong_for = -1",
-    "24.1": "share = 0.15  # as if times were uniform",
-    "24.2": "steps = 10, 20, 20  # the adaptive form counted as if it cost one evaluation a step",
-    "25.1": """
+    "31.1": "t_in_focus = math.exp(-1)  # forgot the half of b²/2",
+    "32.1": "wrong_for = -1",
+    "34.1": "share = 0.15  # as if times were uniform",
+    "34.2": "steps = 10, 20, 20  # the adaptive form counted as if it cost one evaluation a step",
+    "35.1": """
 def change_of_log_density(a, D):  # one direction only
     return -a
 """,
     # right trace, but a spread
-    "25.2": "J = torch.tensor([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 3.0]])",
+    "35.2": "J = torch.tensor([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 3.0]])",
     # the heat time of b is b squared over two
-    "26.1": "blur_strength = 2.5 ** 2 / math.log(1 / 0.8)",
-    "26.2": """
+    "36.1": "blur_strength = 2.5 ** 2 / math.log(1 / 0.8)",
+    "36.2": """
 def total_blur(b1, b2):  # blurs do not add
     return b1 + b2
 """,
-    "14.1": "equal_time = 3 / 4  # the middle of the scale's own time",
-    "14.2": """
+    "16.1": "equal_time = 3 / 4  # the middle of the scale's own time",
+    "16.2": """
 def cosine_clocks(t):  # noise first
     return torch.cos(math.pi * t / 2), torch.sin(math.pi * t / 2)
 """,
-    "27.1": "same_blur_at_256 = 256 / 8  # the width grows so, not r",
+    "37.1": "same_blur_at_256 = 256 / 8  # the width grows so, not r",
     # against the other table, not the baseline
-    "28.1": "per_cent_worse = 100 * (9.40 - 7.73) / 7.73",
+    "38.1": "per_cent_worse = 100 * (9.40 - 7.73) / 7.73",
 }
