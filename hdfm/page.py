@@ -15,8 +15,9 @@ from urllib.parse import quote
 
 from .checkpoint import write_whole
 from .config import flat_options
-from .markup import curve, duration, said, table, tag
+from .markup import curve, duration, table, tag
 from .path import path_options
+from .show import said
 
 # %% ../nbs/21_page.ipynb #21_page-006
 LOSSES = dict(x="image loss", eps="noise loss", v="velocity loss")

@@ -18,10 +18,10 @@ from .data import DATASETS, Images, Purpose, as_bytes, derived_seed
 from .features import (Extractor, Summary, check_reference, compare, extractor, features_of,
                            load_reference, reference_statistics, summary)
 from .folders import open_images
-from .markup import said
 from .metrics import (READERS, classifier_accuracy, frechet_distance, mode_frechet,
                           nearest_distance, nearest_ratio, seam_ratio)
 from .page import measures
+from .show import said
 
 # %% ../nbs/26_report.ipynb #26_report-007
 class ImageSet(NamedTuple):

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 from hdfm.fashion import FASHION, found_elsewhere
-from hdfm.markup import duration, said
+from hdfm.markup import duration
 from hdfm.page import evaluation, measures
 from hdfm.run import RunFolder
+from hdfm.show import said
 
 DISTANCES = ("features · frechet", "mode frechet", "pixel frechet")
 

@@ -1,0 +1,2 @@
+# 19.1 what matters outside of tags
+must_be_replaced = '&<>'

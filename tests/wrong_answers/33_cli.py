@@ -1,0 +1,2 @@
+# 33.1
+network_evaluations = 20

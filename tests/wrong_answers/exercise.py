@@ -1,0 +1,2 @@
+# E.1
+halvings = 2
