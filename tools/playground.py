@@ -1,5 +1,5 @@
-"""Write what the playground of the site is served with: `python tools/playground.py` (needs onnx and
-onnxscript, `pip install -e '.[browser]'`).
+"""Write what the playground of the site is served with: `python tools/playground.py` (needs onnx
+and onnxscript, `pip install -e '.[browser]'`).
 
 Its networks are ONNX files. They take `z` [B, 1, H, W], `t` [B] and `label` [B] (whole numbers, the
 last for no class) and give `x_hat`, shaped like `z`; path, solvers and guidance are JavaScript. Its

@@ -74,7 +74,7 @@ export function startCloud(part) {
     for (let p = 0; p < PARTICLES; p++) {
       const [a, b] = [frames[whole][p], frames[whole + 1][p]];
       const now = [a[0] + rest * (b[0] - a[0]), a[1] + rest * (b[1] - a[1])];
-      context.globalAlpha = 0.3;
+      context.globalAlpha = 0.4;
       context.beginPath();
       context.moveTo(across(frames[0][p][0]), down(frames[0][p][1]));
       for (let n = 1; n <= whole; n++) context.lineTo(across(frames[n][p][0]), down(frames[n][p][1]));

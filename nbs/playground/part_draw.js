@@ -103,13 +103,15 @@ export function startDrawing(part, offer) {
   /** A small copy of what was drawn, with how it was drawn. */
   function keep(image) {
     const { what, how } = words();
+    const text = `${what}: ${how}, guidance ${chosen().guidance}, seed ${chosen().seed}`;
+    for (const before of [...get("kept").children]) if (before.textContent === text) before.remove();
     const item = document.createElement("li");
     const canvas = document.createElement("canvas");
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `Drawn: ${what}, ${how}`);
     paintImage(canvas, image, path.width);
     const caption = document.createElement("span");
-    caption.textContent = `${what}: ${how}, guidance ${chosen().guidance}, seed ${chosen().seed}`;
+    caption.textContent = text;
     item.append(canvas, caption);
     get("kept").prepend(item);
     while (get("kept").children.length > KEPT) get("kept").lastChild.remove();
