@@ -1,5 +1,5 @@
 """The playground of the site: its JavaScript is compared with the library, in Node and in a
-headless Chromium, and its page is used there as a visitor does. What is not installed is skipped."""
+headless Chromium, and its page is used there as by a visitor. What is not installed is skipped."""
 
 import functools
 import json

@@ -16,7 +16,7 @@ export function startCloud(part) {
   const canvas = get("plane");
   const context = canvas.getContext("2d");
   const heatMap = document.createElement("canvas");
-  let data = SHAPES.ring();
+  let data = SHAPES.spiral();
   let frames = [];
   let cursor = [0, 0];
   let hasCursor = false;
