@@ -50,8 +50,7 @@ export function startDrawing(part, offer) {
              guidance: Number(get("guidance").value), seed: Number(get("seed").value) || 0 };
   }
 
-  function words() {
-    const { network, label, solver, steps } = chosen();
+  function words({ network, label, solver, steps }) {
     return { what: NETWORKS[network].classes[label] ?? "no class",
              how: `${solver}, ${steps} ${steps === 1 ? "step" : "steps"}` };
   }
@@ -101,9 +100,9 @@ export function startDrawing(part, offer) {
   }
 
   /** A small copy of what was drawn, with how it was drawn. */
-  function keep(image) {
-    const { what, how } = words();
-    const text = `${what}: ${how}, guidance ${chosen().guidance}, seed ${chosen().seed}`;
+  function keep(image, options) {
+    const { what, how } = words(options);
+    const text = `${what}: ${how}, guidance ${options.guidance}, seed ${options.seed}`;
     for (const before of [...get("kept").children]) if (before.textContent === text) before.remove();
     const item = document.createElement("li");
     const canvas = document.createElement("canvas");
@@ -120,7 +119,7 @@ export function startDrawing(part, offer) {
 
   async function pressed() {
     const options = chosen();
-    const { what, how } = words();
+    const { what, how } = words(options);
     button.disabled = true;
     film.stop();
     try {
@@ -142,7 +141,7 @@ export function startDrawing(part, offer) {
       const drawn = await draw({ ...options, seen });
       showStrip();
       show(frames.length - 1);
-      keep(drawn.image);
+      keep(drawn.image, options);
       offer({ image: drawn.image, side: path.width, what });
       say(part, `Drawn: ${what}, by ${how}. The network made ${drawn.images} guesses in ` +
         `${(computing / 1000).toFixed(1)} seconds.`);
@@ -156,24 +155,29 @@ export function startDrawing(part, offer) {
     button.disabled = false;
   }
 
+  /** Offer the classes of the chosen network, and draw as it likes best. */
+  function useNetwork() {
+    const network = NETWORKS[get("network").value];
+    get("class").replaceChildren(...network.classes.map((what, i) => new Option(what, i)),
+                                 new Option("no class", network.noClass));
+    for (const name of ["solver", "steps", "guidance"]) get(name).value = network[name];
+    stepsSlider.show();
+    guidanceSlider.show();
+    showNoise();
+  }
+
   for (const [name, { r }] of Object.entries(NETWORKS))
     get("network").add(new Option(`${name}, r = ${r}`, name));
-  const network = NETWORKS[get("network").value];
-  network.classes.forEach((what, i) => get("class").add(new Option(what, i)));
-  get("class").add(new Option("no class", network.noClass));
-  get("class").value = "7";
   for (const name of Object.keys(SOLVERS)) get("solver").add(new Option(name, name));
-  get("solver").value = network.solver;
-  get("steps").value = network.steps;
-  get("guidance").value = network.guidance;
-  slider(get("steps"), String);
-  slider(get("guidance"), (value) => (value === 1 ? "1 (none)" : String(value)));
+  const stepsSlider = slider(get("steps"), String);
+  const guidanceSlider = slider(get("guidance"), (g) => (g === 1 ? "1 (none)" : String(g)));
   const stepSlider = slider(time, (n) => `${n} of ${time.max}`,
     (n) => show(Math.min(n, frames.length - 1)));
   const film = player(get("play"), time, SECONDS, (n) => {
     stepSlider.show();
     show(Math.min(n, frames.length - 1));
   });
+  get("network").addEventListener("change", useNetwork);
   get("seed").addEventListener("change", showNoise);
   get("another").addEventListener("click", () => {
     get("seed").value = Math.floor(1e4 * Math.random());
@@ -183,6 +187,7 @@ export function startDrawing(part, offer) {
   if (typeof WebAssembly !== "object")
     say(part, "This browser has no WebAssembly, so the network cannot run here. " +
       "The other parts of this page work without it.");
-  showNoise();
+  useNetwork();
+  get("class").value = "7"; // a sneaker
   return { draw };
 }
