@@ -201,7 +201,7 @@ async def look(folder, names, shots):
         await browser.close()
     server.shutdown()
     found = [line for v in visits for line in v.found]
-    if len(visits) == len(pages(folder)):
+    if set(names) == set(pages(folder)):
         found += dead_links(visits, folder, base)
     return found
 

@@ -70,7 +70,10 @@ def pages(contents):
     """The files of a sidebar, in its order."""
     found = []
     for item in contents:
-        found += [item] if isinstance(item, str) else pages(item["contents"])
+        if isinstance(item, str) or "href" in item:
+            found.append(item if isinstance(item, str) else item["href"])
+        else:
+            found += pages(item["contents"])
     return found
 
 

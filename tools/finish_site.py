@@ -16,7 +16,11 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 IMPORT = re.compile(r"^(?:from [\w.]+ import (?:\([^)]*\)|.*)|import .*)$\n?", re.M)
-ELSEWHERE = re.compile(r'\s*<script src="https://cdnjs\.cloudflare\.com/polyfill/[^"]*"></script>')
+ELSEWHERE = re.compile(  # MathJax's polyfill; what Quarto adds to every page with HTML in an output
+    r'\s*<script src="https://[^>]*></script>'
+    r'|\s*<script type="application/javascript">define\(.jquery.*?</script>'
+)
+CORNER = re.compile(r"<th(\s[^>]*)?></th>")
 ENTRY = re.compile(r"^#{3,4} `([\w.]+)` \{#(\S+) \.entry\}\n(.*?)(?=^#{3,4} `|\Z)", re.M | re.S)
 
 
@@ -33,6 +37,14 @@ def chapters(project):
     for path in sorted(project.glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         yield front_matter(cells), cells[1:]
+
+
+# Pages
+
+
+def mend_page(html):
+    """A page without scripts from other hosts; the empty corner of a table is no heading."""
+    return CORNER.sub(r"<td\1></td>", ELSEWHERE.sub("", html))
 
 
 # Search
@@ -113,8 +125,8 @@ def page_text(front, cells):
 def listed(contents):
     """(section, file) of the sidebar."""
     for item in contents:
-        if isinstance(item, str):
-            yield "Start", item
+        if isinstance(item, str) or "href" in item:
+            yield "Start", item if isinstance(item, str) else item["href"]
         else:
             yield from ((item["section"], name) for _, name in listed(item["contents"]))
 
@@ -147,8 +159,9 @@ def main():
             site_assets.unpack(asset, site / asset.target)
     for page in site.glob("*.html"):
         html = page.read_text(encoding="utf-8")
-        if ELSEWHERE.search(html):
-            page.write_text(ELSEWHERE.sub("", html), encoding="utf-8")
+        mended = mend_page(html)
+        if mended != html:
+            page.write_text(mended, encoding="utf-8")
     added = []
     for front, cells in chapters(project):
         added += entries(front, cells)

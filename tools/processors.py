@@ -27,6 +27,14 @@ COLAB = "https://colab.research.google.com/github/hdfm/hdfm/blob/main/nbs"
 class Front(nb.FrontmatterProc):
     "Front matter; a notebook that exports or teaches can be opened in Colab and downloaded."
 
+    def _update(self, parse, cell):
+        "Take the title and its line, and leave what else the first cell says."
+        text = cell.source
+        super()._update(parse, cell)
+        if cell.source is None and cell.cell_type == "markdown":
+            rest = re.sub(r"^(# |> ).*\n?", "", text, count=2, flags=re.M).strip()
+            cell.source = rest or None
+
     def end(self):
         name = Path(self.nb.path_).name
         if name != "index.ipynb" and self.fm:

@@ -310,7 +310,7 @@ def methods_table(cls, name, module, full):
         place = anchor(module, full_name)
         head = f"[{head}](#{place})" if full_name in full else f"[{head}]{{#{place}}}"
         lines.append(f"| {head} | {told} |")
-    return ["| method | |", "|---|---|", *lines] if lines else []
+    return ["| method | what it does |", "|---|---|", *lines] if lines else []
 
 
 def kind_of(symbol):
