@@ -59,7 +59,7 @@ def entries(front, cells):
     """An entry of the search index for every entry of the reference."""
     for cell in cells:
         for name, anchor, text in ENTRY.findall(source(cell)):
-            first = re.sub(r"^\[source\].*$|^```.*?^```$", "", text, flags=re.M | re.S).strip()
+            first = re.sub(r"^:::.*?^:::$|^```.*?^```$", "", text, flags=re.M | re.S).strip()
             href = f"{front['output-file']}#{anchor}"
             said = first.split("\n\n")[0].replace("\\", "")
             yield dict(objectID=href, href=href, title=front["title"], section=name, text=said)
@@ -102,7 +102,8 @@ def cell_text(cell):
     """A cell as Markdown."""
     if cell["cell_type"] == "markdown":
         text = re.sub(r"\{[#.][^}\n]*\}", "", source(cell))
-        return re.sub(r"^:::.*\n?|<!--.*?-->", "", text, flags=re.M).strip()
+        text = re.sub(r"^::: *\n\[source\].*\n:::$|^:::.*\n?|<!--.*?-->", "", text, flags=re.M)
+        return text.strip()
     found = options(cell)
     if cell["cell_type"] != "code" or found.get("include") == "false":
         return ""

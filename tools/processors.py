@@ -220,7 +220,15 @@ def add_links(cell):
 
 
 class BookProcessors(nb.FilterDefaults):
-    "nbdev's processors, those above in place of its own."
+    "nbdev's processors, those above in place of its own; an error names the notebook."
+
+    def __call__(self, notebook):
+        try:
+            return super().__call__(notebook)
+        except Exception as error:
+            name = Path(notebook.path_).name
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise RuntimeError(f"nbs/{name}: {reason}") from error
 
     def base_procs(self):
         return [

@@ -270,9 +270,9 @@ def arguments_table(symbol):
         name = code(STARS.get(p.kind, "") + p.name)
         row = [name, *([escaped(types[p.name])] if has_types else [])]
         rows.append([*row, escaped(default(p)), prose(cell(str(meaning)))])
-    if not any(row[-2] for row in rows):
-        head.remove("default")
-        rows = [[*row[:-2], row[-1]] for row in rows]
+    kept = [0, *(i for i in range(1, len(head)) if any(row[i] for row in rows))]
+    head = [head[i] for i in kept]
+    rows = [[row[i] for i in kept] for row in rows]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     return [*lines, *(f"| {' | '.join(row)} |" for row in rows)], notes
 
@@ -323,7 +323,8 @@ def entry(symbol, name, module, level=3, full=()):
     """The whole entry; `full` are the names of those that have one on the same page."""
     lines = [f"{'#' * level} `{name}` {{#{anchor(module, name)} .entry}}", ""]
     if link := source_link(symbol, module):
-        lines += [f"[source]({link}){{.source-link aria-label=\"Source of {name}\"}}", ""]
+        label = f"aria-label=\"Source of {name}\""
+        lines += ["::: {.entry-source}", f"[source]({link}){{{label}}}", ":::", ""]
     lines += ["```python", call(symbol, name, kind_of(symbol)), "```", ""]
     if text := docstring(symbol):
         lines += ["\n\n".join(prose(cell(part)) for part in text.split("\n\n")), ""]
