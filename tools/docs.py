@@ -59,7 +59,8 @@ def problems(proc, checkout):
     if config["format"]["html"].get("keep-md") is not True:
         found.append("_quarto.yml: format.html.keep-md is not true")
     listed = pages(config["website"]["sidebar"]["contents"])
-    found += [f"nbs/{name} is not in the sidebar of _quarto.yml" for name in names if name not in listed]
+    unlisted = [name for name in names if name not in listed]
+    found += [f"nbs/{name} is not in the sidebar of _quarto.yml" for name in unlisted]
     found += [f"_quarto.yml: {name} is not there" for name in listed if not (proc / name).exists()]
     for path in sorted(proc.glob("*.ipynb")):
         found += [f"nbs/{path.name}: {problem}" for problem in of_page(path)]

@@ -138,6 +138,8 @@ def llms(site, project):
     fronts = {path.name: path for path in project.glob("*.ipynb")}
     section = None
     for name, file in listed(site["sidebar"]["contents"]):
+        if not (project / file).exists():
+            continue
         if name != section:
             lines.append(f"## {name}")
         section = name

@@ -103,7 +103,8 @@ class Reference(Processor):
     def begin(self):
         cells = self.nb.cells
         module = module_of(cells)
-        names, asked = [], []
+        names = []
+        asked = []
         for cell in cells:
             if cell.cell_type != "code" or not cell.source:
                 continue

@@ -72,7 +72,7 @@ def comments(function):
     listed = [arg for arg in listed if arg.arg not in ("self", "cls")]
     found = {}
     for arg in sorted(listed, key=lambda arg: (arg.lineno, arg.col_offset)):
-        last = max(a.lineno == arg.lineno and a.col_offset or -1 for a in listed)
+        last = max(other.col_offset for other in listed if other.lineno == arg.lineno)
         if arg.col_offset == last and (note := notes.get(end_of(tree, arg))):
             found[arg.arg] = note
     end = end_of_head(source, tree)
@@ -106,7 +106,8 @@ def notes_of(source):
 def end_of(tree, arg):
     """The line on which an argument with its default ends."""
     positional = [*tree.args.posonlyargs, *tree.args.args]
-    defaults = dict(zip(positional[len(positional) - len(tree.args.defaults) :], tree.args.defaults))
+    first = len(positional) - len(tree.args.defaults)
+    defaults = dict(zip(positional[first:], tree.args.defaults))
     defaults.update(zip(tree.args.kwonlyargs, tree.args.kw_defaults))
     default = defaults.get(arg)
     return default.end_lineno if default is not None else arg.end_lineno
@@ -291,7 +292,8 @@ def inherited(cls, name):
     """The first line that a base class of this package says of a method."""
     package = cls.__module__.split(".")[0]
     bases = (base for base in cls.__mro__[1:] if base.__module__.split(".")[0] == package)
-    return next((line for b in bases if name in vars(b) and (line := first_line(vars(b)[name]))), "")
+    lines = (first_line(vars(base)[name]) for base in bases if name in vars(base))
+    return next(filter(None, lines), "")
 
 
 def anchor(module, name):
