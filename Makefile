@@ -10,7 +10,7 @@ RUN       = runs/$(PRESET)
 FIRST     = runs/$(NETWORK)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check notebooks-test pytest notebooks export readme benchmark evidence evidence-small gpu docs lab clean
+.PHONY: help demo test check site-check notebooks-test pytest notebooks export readme benchmark evidence evidence-small gpu docs lab clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -42,9 +42,11 @@ demo: .venv/.run  ## draw with a trained network at once; then train one and mea
 
 test: check notebooks-test pytest  ## everything: agreement, notebooks, pytest
 
-check: .venv/.dev  # notebooks clean, library and README exported from them, one thought a line
+check: .venv/.dev  # notebooks clean, library and README exported from them, fit for the site and its readers
 	$(BIN)/python tools/agree.py
 	$(BIN)/python tools/style.py
+	$(BIN)/python tools/docs.py --check
+	$(BIN)/python tools/book.py
 
 notebooks-test: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --timing
@@ -76,9 +78,13 @@ gpu: .venv/.dev  ## what only a GPU can say, measured on one (40 minutes, resuma
 	$(BIN)/python benchmarks/gpu.py
 
 docs: .venv/.dev  ## build the site into _docs (needs Quarto)
-	PATH="$(CURDIR)/$(BIN):$$PATH" nbdev_proc_nbs
-	cd _proc && quarto render --no-cache
+	$(BIN)/python tools/docs.py
+	cd _proc && QUARTO_PYTHON="$(CURDIR)/$(BIN)/python" quarto render --no-cache
 	rm -rf _docs && mv _proc/_docs _docs
+
+site-check: docs  ## build the site and look at every page of it with a browser (needs Quarto and Chromium)
+	$(BIN)/pip install $(PIP_ARGS) --disable-pip-version-check -q -e '.[browser]'
+	$(BIN)/python tools/check_site.py
 
 lab: .venv/.dev  ## open the notebooks in JupyterLab
 	$(BIN)/pip install $(PIP_ARGS) --disable-pip-version-check -q -e '.[notebook]'

@@ -9,7 +9,8 @@ config = ConfigParser(delimiters=["="])
 config.read(here / "settings.ini", encoding="utf-8")
 cfg = config["DEFAULT"]
 
-extras = {name: cfg[f"{name}_requirements"].split() for name in ("eval", "data", "log", "notebook", "dev")}
+names = ("eval", "data", "log", "notebook", "browser", "dev")
+extras = {name: cfg[f"{name}_requirements"].split() for name in names}
 
 setup(
     name=cfg["lib_name"],
