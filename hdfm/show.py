@@ -83,7 +83,7 @@ def _webp(figure):
     plt.close(figure)
     picture = Image.open(file)
     small = io.BytesIO()
-    picture.save(small, format="WEBP", quality=82, method=6)
+    picture.save(small, format="WEBP", quality=82, method=4)
     data = base64.b64encode(small.getvalue()).decode()
     return f"data:image/webp;base64,{data}", round(picture.width / 1.6)
 
@@ -157,7 +157,9 @@ def flipbook(draw,       # a function of one value of each slider, by name; it r
     play = '<button type="button" aria-label="Play">▶</button>'
     bar = '<div style="display: flex; flex-wrap: wrap; gap: 0.3em 1em; align-items: center">'
     script = f"<script>(() => {{const frames = {json.dumps(frames)};{_FLIP}}})()</script>"
-    html = f'<figure class="flipbook">{image}{bar}{play}{rows}</div>{script}</figure>'
+    # JupyterLab's shortcuts would take the arrow keys from the sliders
+    own = 'class="flipbook" data-lm-suppress-shortcuts="true"'
+    html = f'<figure {own}>{image}{bar}{play}{rows}</div>{script}</figure>'
     return _Page(html, f"{alt} (sliders: {', '.join(sliders)})")
 
 # %% ../nbs/show.ipynb #show-022
