@@ -125,7 +125,7 @@ def _slider(name, values, start):
     place = list(values).index(start)
     told = f'aria-valuetext="{escape(names[place])}" data-names="{escape(json.dumps(names))}"'
     slider = (f'<input type="range" min="0" max="{len(names) - 1}" value="{place}" {told} '
-              'style="flex: 1; min-width: 6em">')
+              'style="flex: 1; min-width: 6em" data-lm-suppress-shortcuts="true">')
     value = f'<output style="min-width: 4em">{escape(names[place])}</output>'
     style = "display: flex; gap: 0.5em; flex: 1; min-width: 14em; align-items: center"
     return f'<label style="{style}">{escape(name)} {slider}{value}</label>'
@@ -158,9 +158,7 @@ def flipbook(draw,       # a function of one value of each slider, by name; it r
     play = '<button type="button" aria-label="Play">▶</button>'
     bar = '<div style="display: flex; flex-wrap: wrap; gap: 0.3em 1em; align-items: center">'
     script = f"<script>(() => {{const frames = {json.dumps(frames)};{_FLIP}}})()</script>"
-    # JupyterLab's shortcuts would take the arrow keys from the sliders
-    own = 'class="flipbook" data-lm-suppress-shortcuts="true"'
-    html = f'<figure {own}>{image}{bar}{play}{rows}</div>{script}</figure>'
+    html = f'<figure class="flipbook">{image}{bar}{play}{rows}</div>{script}</figure>'
     return _Page(html, f"{alt} (sliders: {', '.join(sliders)})")
 
 # %% ../nbs/show.ipynb #show-022
