@@ -9,7 +9,7 @@ config = ConfigParser(delimiters=["="])
 config.read(here / "settings.ini", encoding="utf-8")
 cfg = config["DEFAULT"]
 
-extras = {name: cfg[f"{name}_requirements"].split() for name in ("eval", "data", "log", "notebook", "dev")}
+extras = {name: cfg[f"{name}_requirements"].split() for name in ("eval", "data", "log", "notebook", "browser", "dev")}
 
 setup(
     name=cfg["lib_name"],

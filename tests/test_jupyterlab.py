@@ -78,6 +78,7 @@ def test_runs_in_jupyterlab(notebook, name, place, request):
     assert any(cell.get("outputs") for cell in cells)
     dead, tried = notebook.dead_controls()
     took = time.monotonic() - start
-    print(f"{name}: {len(cells)} cells, {tried} controls, {took:.0f} s, pictures in {folder}")
+    told = f"{name}: {len(cells)} cells, {tried} controls, {took:.0f} s, pictures in {folder}"
+    print(told, flush=True)
     found = [*stored_errors(cells), *problems, *dead]
     assert not found, "\n".join([f"{name}.ipynb in JupyterLab:", *found])
