@@ -37,12 +37,11 @@ POLL = 0.25  # seconds between two looks
 # it holds the whole image; where a cell has no picture, its text is what moves.
 CELLS = """() => [...document.querySelectorAll(".jp-Notebook .jp-CodeCell")].map(cell => ({
   prompt: cell.querySelector(".jp-InputPrompt")?.textContent.trim() ?? "",
-  empty: !cell.querySelector(".cm-content")?.textContent.trim(),
-  text: cell.querySelector(".cm-content")?.innerText.slice(0, 300) ?? "",
+  text: cell.querySelector(".cm-content")?.textContent.trim().slice(0, 100) ?? "",
 }))"""
 REDNESS = """() => [...document.querySelectorAll(
   ".jp-Notebook [data-mime-type$='jupyter.stderr'], .jp-Notebook [data-mime-type$='jupyter.error']"
-)].map(box => "a red box: " + box.innerText.trim().slice(-300))"""
+)].map(box => "a red box: " + box.innerText.trim().replace(/\\s+/g, " ").slice(-300))"""
 BROKEN = """() => [
   ...[...document.querySelectorAll(".jp-Notebook img")]
     .filter(image => image.complete && !image.naturalWidth)
@@ -235,12 +234,10 @@ class Notebook:
 
     def problems(self):
         """What a reader would see go wrong after Run All, a line each."""
-        skipped = [
-            f"a cell that did not run: {cell['text']}"
-            for cell in self.cells()
-            if not cell["empty"] and not cell["prompt"].strip("[]: ").isdigit()
-        ]
-        return skipped + self.page.evaluate(REDNESS) + self.page.evaluate(BROKEN) + self.complaints
+        code = [cell for cell in self.cells() if cell["text"]]
+        skipped = [cell["text"] for cell in code if not cell["prompt"].strip("[]: ").isdigit()]
+        found = [f"{len(skipped)} cells did not run; the first: {skipped[0]}"] if skipped else []
+        return found + self.page.evaluate(REDNESS) + self.page.evaluate(BROKEN) + self.complaints
 
     def controls(self):
         """Every slider and drop-down list among the outputs."""

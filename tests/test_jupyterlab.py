@@ -78,7 +78,7 @@ def test_runs_in_jupyterlab(notebook, name, place, request):
     assert any(cell.get("outputs") for cell in cells)
     dead, tried = notebook.dead_controls()
     took = time.monotonic() - start
-    told = f"{name}: {len(cells)} cells, {tried} controls, {took:.0f} s, pictures in {folder}"
-    print(told, flush=True)
     found = [*stored_errors(cells), *problems, *dead]
+    told = f"{name}: {len(cells)} cells, {tried} controls, {took:.0f} s, pictures in {folder}"
+    print("\n   ".join([told, *found]), flush=True)
     assert not found, "\n".join([f"{name}.ipynb in JupyterLab:", *found])
