@@ -12,6 +12,7 @@ import io
 import itertools
 import json
 import math
+import warnings
 from html import escape
 
 import torch
@@ -21,6 +22,8 @@ from PIL import Image
 def book_style():
     "Use the book's figure style from here on; in a notebook, with two pixels a point."
     import matplotlib.pyplot as plt
+    # PyTorch's forward derivatives use a function of PyTorch that warns of its age: a red box
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     plt.style.use("hdfm.book")
     try: from matplotlib_inline.backend_inline import set_matplotlib_formats
     except ImportError: return

@@ -130,6 +130,15 @@ def wait_for(condition, seconds, what):
         time.sleep(POLL)
 
 
+def stop(process, patience=20):
+    process.terminate()
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 @contextmanager
 def lab_server(folder):
     """A `Lab` on a copy of the checkout in `folder`, which also takes its settings and its log."""
@@ -162,8 +171,7 @@ def lab_server(folder):
             yield lab
             lab.end_kernels()
         finally:
-            server.terminate()
-            server.wait(30)
+            stop(server)
 
 
 @contextmanager
