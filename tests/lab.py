@@ -30,6 +30,7 @@ SETTINGS = {
 WIDTH = 1200  # pixels of the window
 TALLEST = 8000  # pixels of one screenshot; a longer notebook gives several
 STARTS_IN = 120  # seconds, on a slow machine
+PLAYS_IN = 10  # seconds to the next picture of a flipbook that plays
 MOST_SLIDES = 60  # positions of a slider that are tried
 POLL = 0.25  # seconds between two looks
 
@@ -242,9 +243,9 @@ class Notebook:
 
     def problems(self):
         """What a reader would see go wrong after Run All, a line each."""
-        code = [cell for cell in self.cells() if cell["text"]]
+        code = [cell for cell in self.cells() if cell["text"]]  # an empty cell is never run
         skipped = [cell["text"] for cell in code if not cell["prompt"].strip("[]: ").isdigit()]
-        found = [f"{len(skipped)} cells did not run; the first: {skipped[0]}"] if skipped else []
+        found = [f"{len(skipped)} cells did not run, first {skipped[0]}"] if skipped else []
         return found + self.page.evaluate(REDNESS) + self.page.evaluate(BROKEN) + self.complaints
 
     def controls(self):
@@ -256,7 +257,7 @@ class Notebook:
         before = button.evaluate(SEEN)
         button.click()
         try:
-            wait_for(lambda: button.evaluate(SEEN) != before, STARTS_IN, "a picture that plays")
+            wait_for(lambda: button.evaluate(SEEN) != before, PLAYS_IN, "a picture that plays")
         except TimeoutError:
             return False
         button.click()

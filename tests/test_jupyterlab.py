@@ -6,10 +6,21 @@ JupyterLab, playwright or a Chromium is missing, the tests are skipped.
 
 import time
 
+import lab as jupyter
+import nbformat
 import pytest
 from conftest import ROOT
 from lab import Notebook, lab_server, open_browser, what_is_missing
 
+FAULTY = (
+    "import sys\nprint('careful', file=sys.stderr)",
+    "from IPython.display import HTML\nHTML('<img src=\"nowhere.png\" alt=\"\">')",
+    "HTML('<figure class=\"flipbook\"><img src=\"data:,\" alt=\"\"><button>▶</button>'\n"
+    "     '<input type=\"range\" min=\"0\" max=\"3\"></figure>')",
+    "HTML('<script>nobody()</script>')",
+    "1 / 0",
+    "'never reached'",
+)
 FEW = ("start", "show")  # of every run: the first chapter, and the one that explains sliders
 LONGEST = 1800  # seconds that a notebook may run, on a busy machine
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "nbs").glob("*.ipynb"))
@@ -65,6 +76,24 @@ def stored_errors(cells):
             yield f"{cell}: a traceback is printed"
 
 
+def test_finds_what_is_wrong(lab, browser, monkeypatch):
+    """A notebook with one fault of each kind; every fault is named."""
+    notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, FAULTY)))
+    notebook.metadata.kernelspec = dict(name="python3", display_name="python3", language="python")
+    nbformat.write(notebook, lab.checkout / "faulty.ipynb")
+    monkeypatch.setattr(jupyter, "PLAYS_IN", 1)
+    opened = Notebook(lab, browser, "faulty.ipynb")
+    opened.run_all(LONGEST)
+    problems = "\n".join(opened.problems())
+    dead, tried = opened.dead_controls()
+    errors = list(stored_errors(opened.save()))
+    opened.close()
+    for fault in ("1 cells did not run", "careful", "nowhere.png", "nobody", "ZeroDivisionError"):
+        assert fault in problems, f"{fault} is not in:\n{problems}"
+    assert len(dead) == tried == 2
+    assert len(errors) == 1 and "ZeroDivisionError" in errors[0]
+
+
 def test_runs_in_jupyterlab(notebook, name, place, request):
     """Run All Cells, as a reader would; then look at what is there, and move what moves."""
     folder = request.config.getoption("screenshots") or place / "screenshots"
@@ -74,9 +103,9 @@ def test_runs_in_jupyterlab(notebook, name, place, request):
     finally:
         notebook.screenshots(folder)
     problems = notebook.problems()
+    dead, tried = notebook.dead_controls()
     cells = notebook.save()
     assert any(cell.get("outputs") for cell in cells)
-    dead, tried = notebook.dead_controls()
     took = time.monotonic() - start
     found = [*stored_errors(cells), *problems, *dead]
     told = f"{name}: {len(cells)} cells, {tried} controls, {took:.0f} s, pictures in {folder}"
