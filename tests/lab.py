@@ -27,7 +27,7 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
-WIDTH = 1200  # pixels of the window
+WIDTH = 1440  # pixels of the window, a laptop's
 TALLEST = 8000  # pixels of one screenshot; a longer notebook gives several
 STARTS_IN = 120  # seconds, on a slow machine
 PLAYS_IN = 10  # seconds to the next picture of a flipbook that plays
