@@ -24,7 +24,7 @@ from agree import copy_checkout
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SETTINGS = {
-    "notebook-extension/tracker": {"windowingMode": "none"},
+    "notebook-extension/tracker": {"windowingMode": "none", "scrollPastEnd": False},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
 WIDTH = 1440  # pixels of the window, a laptop's
@@ -101,7 +101,7 @@ class Lab:
         """The server's answer to a request of its REST interface."""
         headers = {"Authorization": f"token {self.token}"}
         request = Request(f"{self.url}/api/{path}", headers=headers, method=method)
-        with urlopen(request, timeout=30) as answer:
+        with urlopen(request, timeout=STARTS_IN) as answer:
             return json.loads(answer.read() or "null")
 
     def is_up(self):
@@ -196,11 +196,12 @@ class Notebook:
         self.name = Path(path).name
         self.path = path
         self.page = browser.new_page(viewport=dict(width=WIDTH, height=900))
+        self.page.set_default_timeout(STARTS_IN * 1000)
         self.complaints = []
         self.page.on("pageerror", lambda error: self.complaints.append(f"JavaScript: {error}"))
         # `reset` forgets what an earlier page has left open
         self.page.goto(f"{lab.url}/lab/tree/{path}?token={lab.token}&reset")
-        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=STARTS_IN * 1000)
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell")
 
     def close(self):
         self.page.close()
@@ -219,7 +220,7 @@ class Notebook:
 
         JupyterLab forgets the wish while a kernel starts, so wait for the kernel first."""
         wait_for(self.is_idle, STARTS_IN, f"the kernel of {self.name} starts")
-        self.page.wait_for_selector("[data-status='idle']", timeout=STARTS_IN * 1000)
+        self.page.wait_for_selector("[data-status='idle']")
         self.menu("Run", "Run All Cells")
         wait_for(self.has_begun, STARTS_IN, f"{self.name} begins to run")
         wait_for(self.is_done, seconds, f"{self.name} runs to its end")
