@@ -57,3 +57,22 @@ def test_a_good_page_has_no_fault(findings):
 @pytest.mark.skipif(not (ROOT / "_docs").exists(), reason="the site is not built: make docs")
 def test_the_site_has_no_fault():
     assert check_site.problems(ROOT / "_docs") == []
+
+
+@pytest.mark.skipif(not (ROOT / "_docs").exists(), reason="the site is not built: make docs")
+@pytest.mark.parametrize("name, page", [("exponential_2m", "sampling"), ("HeatProbPath", "path")])
+def test_the_search_finds_the_page_that_defines_a_name_first(name, page):
+    from playwright.sync_api import sync_playwright
+
+    server, base = check_site.serve(ROOT / "_docs")
+    with sync_playwright() as tool:
+        path = check_site.browser_path()
+        browser = tool.chromium.launch(executable_path=path, args=check_site.FLAGS)
+        tab = browser.new_page()
+        tab.goto(f"{base}core.html")
+        tab.click("#quarto-search button")
+        tab.keyboard.type(name)
+        link = tab.wait_for_selector(".aa-Panel a.search-result-link", timeout=20000)
+        assert f"{page}.html" in link.get_attribute("href")
+        browser.close()
+    server.shutdown()

@@ -63,12 +63,33 @@ LONG_CODE = """() => [...document.querySelectorAll("main div.sourceCode pre")]
   .filter((pre) => pre.clientWidth && pre.scrollWidth > pre.clientWidth + 1)
   .map((pre) => pre.textContent.split("\\n").sort((a, b) => b.length - a.length)[0])"""
 
-AXE = """async (rules) => {
-  const options = rules ? { runOnly: { type: "rule", values: rules } } : {};
-  const { violations } = await axe.run(document, { ...options, resultTypes: ["violations"] });
+# Contrast is slow: blocks of code and formulas that add no new kind of text are left out
+MARK = """() => {
+  const seen = new Set();
+  for (const block of document.querySelectorAll("pre, mjx-container")) {
+    const kinds = [...block.querySelectorAll("span[class]")].map((e) => e.className);
+    const fresh = [block.tagName + block.className, ...kinds].filter((kind) => !seen.has(kind));
+    if (fresh.length === 0) block.dataset.alike = "";
+    for (const kind of fresh) seen.add(kind);
+  }
+}"""
+
+AXE = """async (contrast) => {
+  const where = contrast ? { exclude: [["[data-alike]"]] } : document;
+  const options = contrast ? { runOnly: { type: "rule", values: ["color-contrast"] } }
+    : { rules: { "color-contrast": { enabled: false } } };
+  const { violations } = await axe.run(where, { ...options, resultTypes: ["violations"] });
   return violations.map((v) => `${v.id}: ${v.nodes.length} times, first ` +
     v.nodes[0].target.join(" ").slice(0, 90) + " " +
     (v.nodes[0].any[0]?.message ?? v.nodes[0].all[0]?.message ?? v.help).slice(0, 160));
+}"""
+
+DARKEN = """() => {
+  if (window.quartoToggleColorScheme && document.body.classList.contains("quarto-light")) {
+    window.quartoToggleColorScheme();
+    return document.body.classList.contains("quarto-dark");
+  }
+  return true;
 }"""
 
 
@@ -126,34 +147,49 @@ class Visit:
         page.on("pageerror", lambda error: self.say(f"script: {str(error)[:160]}"))
 
 
-async def visit(contexts, base, name, axe, shots):
-    """Open a page in light at every width and in dark; the `Visit`."""
+async def visit(browser, base, name, axe, shots):
+    """Open a page, look at it in light at every width, then in dark; the `Visit`."""
     seen = Visit(name)
-    for scheme, context in contexts.items():
-        page = await context.new_page()
-        seen.listen(page, base)
-        await page.goto(base + name, wait_until="load")
-        await page.evaluate(READY)
-        if scheme == "light":
-            facts = await page.evaluate(FACTS)
-            seen.links = facts["links"]
-            seen.ids = set(facts["ids"])
-            for image in facts["silent"]:
-                seen.say(f"an image without a text: {image}")
-        await page.evaluate(axe)
-        rules = None if scheme == "light" else ["color-contrast"]
-        for problem in await page.evaluate(AXE, rules):
-            seen.say(f"axe, {scheme}: {problem}")
-        for width in WIDTHS if scheme == "light" or shots else ():
-            await page.set_viewport_size(dict(width=width, height=900))
-            await page.evaluate(READY)
-            if scheme == "light":
-                await measure(page, seen, width)
-            if shots:
-                path = Path(shots) / f"{Path(name).stem}-{width}-{scheme}.png"
-                await page.screenshot(path=path, full_page=False)
-        await page.close()
+    widest = dict(width=WIDTHS[0], height=900)
+    context = await browser.new_context(color_scheme="light", viewport=widest)
+    page = await context.new_page()
+    page.set_default_timeout(120_000)
+    seen.listen(page, base)
+    await page.goto(base + name, wait_until="load")
+    await page.evaluate(READY)
+    facts = await page.evaluate(FACTS)
+    seen.links = facts["links"]
+    seen.ids = set(facts["ids"])
+    for image in facts["silent"]:
+        seen.say(f"an image without a text: {image}")
+    await page.evaluate(axe)
+    await page.evaluate(MARK)
+    for contrast in (False, True):
+        for problem in await page.evaluate(AXE, contrast):
+            seen.say(f"axe, light: {problem}")
+    await at_every_width(page, seen, "light", shots)
+    await page.emulate_media(color_scheme="dark")
+    if not await page.evaluate(DARKEN):
+        seen.say("cannot be made dark")
+    await page.wait_for_timeout(400)  # colours change gradually
+    for problem in await page.evaluate(AXE, True):
+        seen.say(f"axe, dark: {problem}")
+    if shots:
+        await at_every_width(page, seen, "dark", shots)
+    await context.close()
     return seen
+
+
+async def at_every_width(page, seen, scheme, shots):
+    """Measure the page at every width of the window, and take a picture where asked to."""
+    for width in WIDTHS:
+        await page.set_viewport_size(dict(width=width, height=900))
+        await page.evaluate(READY)
+        await measure(page, seen, width)
+        if shots:
+            path = Path(shots) / f"{Path(seen.name).stem}-{width}-{scheme}.png"
+            await page.screenshot(path=path)
+    await page.set_viewport_size(dict(width=WIDTHS[0], height=900))
 
 
 async def measure(page, seen, width):
@@ -180,7 +216,7 @@ def dead_links(visits, folder, base):
                 yield f"{v.name}: a link to {name}#{anchor}, where there is no such anchor"
 
 
-async def look(folder, names, shots):
+async def look(folder, names, shots, report):
     """All findings, a line each."""
     from playwright.async_api import async_playwright
 
@@ -189,20 +225,23 @@ async def look(folder, names, shots):
     limit = asyncio.Semaphore(TABS)
     async with async_playwright() as tool:
         browser = await tool.chromium.launch(executable_path=browser_path(), args=FLAGS)
-        schemes = ("light", "dark")
-        size = dict(width=WIDTHS[0], height=900)
-        contexts = {s: await browser.new_context(color_scheme=s, viewport=size) for s in schemes}
 
         async def one(name):
             async with limit:
-                return await visit(contexts, base, name, axe, shots)
+                seen = await visit(browser, base, name, axe, shots)
+            for line in seen.found if report else ():
+                print(line, flush=True)
+            return seen
 
         visits = await asyncio.gather(*map(one, names))
         await browser.close()
     server.shutdown()
     found = [line for v in visits for line in v.found]
     if set(names) == set(pages(folder)):
-        found += dead_links(visits, folder, base)
+        dead = list(dead_links(visits, folder, base))
+        found += dead
+        for line in dead if report else ():
+            print(line, flush=True)
     return found
 
 
@@ -212,10 +251,10 @@ def pages(folder):
     return [p.name for p in found if "<main" in p.read_text(encoding="utf-8")]
 
 
-def problems(folder, names=None, shots=None):
-    """All findings about the built site in `folder`, a line each."""
+def problems(folder, names=None, shots=None, report=False):
+    """All findings about the built site in `folder`, a line each; `report` prints them at once."""
     folder = Path(folder).resolve()
-    return asyncio.run(look(folder, names or pages(folder), shots))
+    return asyncio.run(look(folder, names or pages(folder), shots, report))
 
 
 def main():
@@ -226,8 +265,8 @@ def main():
     args = parser.parse_args()
     if args.shots:
         args.shots.mkdir(parents=True, exist_ok=True)
-    found = problems(args.folder, args.pages, args.shots)
-    print("\n".join(found) or "Every page is in order.")
+    found = problems(args.folder, args.pages, args.shots, report=True)
+    print(f"{len(found)} findings." if found else "Every page is in order.")
     return bool(found)
 
 

@@ -216,7 +216,8 @@ def said(parameter):
     if parameter.default is EMPTY:
         return text
     value = default(parameter)
-    return f"{text}={'…' if value in ('a function', 'a new one') else value}"
+    is_long = value in ("a function", "a new one") or len(value) > WIDEST // 2
+    return f"{text}={'…' if is_long else value}"
 
 
 def call(symbol, name, kind=""):
@@ -307,6 +308,8 @@ def methods_table(cls, name, module, full):
     for method, symbol in methods(cls).items():
         full_name = f"{name}.{method}"
         told = prose(first_line(symbol) or inherited(cls, method))
+        if method == "forward" and not told:
+            continue
         head = cell(call(symbol, method).split("  #")[0])
         head = code(head.replace("( ", "(").replace(", )", ")"))
         place = anchor(module, full_name)
