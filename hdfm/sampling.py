@@ -15,8 +15,11 @@ import torch
 from .path import white_noise
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-007
-def time_grid(steps, start=0.0, last_time=1.0):
-    "`steps + 1` times from `start` to 1; the last begins at `last_time`, all others are equal."
+def time_grid(steps,         # how many steps, at least 1
+              start=0.0,     # the first time, in [0, 1)
+              last_time=1.0, # where the last step begins, in (0, 1]; 1 makes all steps equal
+             ) -> list:      # steps + 1 rising times, the last of them 1
+    "The times of a sampler: equal steps, but for the last one, which begins at `last_time`."
     if not (isinstance(steps, int) and steps >= 1):
         raise ValueError(f"steps={steps}: give a whole number of at least 1")
     if not 0 <= start < 1: raise ValueError(f"start={start}: give a time in [0, 1)")
@@ -27,14 +30,18 @@ def time_grid(steps, start=0.0, last_time=1.0):
     return [*torch.linspace(start, last_time, steps, dtype=torch.float64).tolist(), 1.0]
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-010
+#| code-fold: true
+#| code-summary: "register_solver and SOLVERS"
 NEEDS = dict(velocity="the velocity of a flow", clocks="the clocks of signal and noise",
              target="a clean image without an ill-posed inverse", noise="noise on the path",
              laplacian="the Laplacian of blur", chain="a chain of levels")
-SOLVERS = {}
+SOLVERS = {} # name -> f(predict, path, z, ts), and with a generator where it is stochastic
 
-def register_solver(needs, # of the keys of `NEEDS`
-                    asks=lambda ts: ts[:-1], # times of `ts` at which it asks; None: its own
-                    name=None, stochastic=False): # whether `f` takes a `generator` as well
+def register_solver(needs,      # what it needs of a path, a set of keys of NEEDS
+                    asks=lambda ts: ts[:-1], # times of ts at which it asks; None if it decides
+                    name=None,  # under which it is entered; that of the function if None
+                    stochastic=False, # whether it takes a generator as well
+                   ):           # a decorator, which returns the function
     "A decorator that enters `f(predict, path, z, ts)` into `SOLVERS`."
     if not set(needs) <= NEEDS.keys():
         raise ValueError(f"needs={sorted(needs)}: give some of {', '.join(NEEDS)}")
@@ -46,15 +53,20 @@ def register_solver(needs, # of the keys of `NEEDS`
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-012
 @register_solver({"velocity"})
-def euler(predict, path, z, ts):
+def euler(predict, # f(z, t) -> the clean image, like z; t is a number
+          path,    # a path that has what the solver needs
+          z,       # where to begin, [B, C, *shape], at the time ts[0]
+          ts,      # rising times up to 1, such as those of time_grid
+         ):        # where it ends, like z
     "Euler's method: one evaluation a step, first order. Paper (22)."
     for t, t_next in zip(ts, ts[1:]):
         z = z + (t_next - t) * path.target_to_velocity(predict(z, t), z, t)
     return z
 
+# %% ../nbs/03_sampling.ipynb #03_sampling-heun
 @register_solver({"velocity"}, asks=lambda ts: [*ts[:-1], *(t for t in ts[1:] if t < 1)])
 def heun(predict, path, z, ts):
-    "Heun's method: two evaluations a step, second order; the last step is Euler's."
+    "Heun's method: two evaluations a step, second order; the last is Euler's. See `euler`."
     for t, t_next in zip(ts, ts[1:]):
         v = path.target_to_velocity(predict(z, t), z, t)
         ahead = z + (t_next - t) * v
@@ -65,17 +77,18 @@ def heun(predict, path, z, ts):
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-015
 def _base_and_correction(predict, path, z, t):
-    "(û - z)/s and cΔû, the two parts of the velocity."
+    "(û - z)/s̄ and cΔû, the two parts of the velocity."
     u, lap = path.operator.with_laplacian(predict(z, t), t)
     return (u - z) / path.remaining(z, t).to(z.dtype), path.coefficient * lap
 
 def _trust(base, delta, base_next, delta_next):
-    "β of (25), from how fast the velocity changes with the correction and without."
-    def energy(r): return r.square().flatten(1).mean(1).reshape(-1, *[1] * (r.ndim - 1))
+    "β of (3.3), from how fast the velocity changes with the correction and without."
+    def energy(x): return x.square().flatten(1).mean(1).reshape(-1, *[1] * (x.ndim - 1))
     full = energy((base_next - delta_next) - (base - delta))
     none = energy(base_next - base)
     return (none / (full + none).clamp(min=1e-20)).clamp(0.05, 0.95)
 
+# %% ../nbs/03_sampling.ipynb #03_sampling-adaptive
 def _adaptive(predict, path, z, ts, average):
     check_solver("adaptive_heun" if average else "adaptive_euler", path)
     for t, t_next in zip(ts, ts[1:]):
@@ -91,35 +104,45 @@ def _adaptive(predict, path, z, ts, average):
     return z
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-016
+#| code-fold: true
+#| code-summary: "adaptive_euler"
 @register_solver({"velocity", "noise", "laplacian"}, asks=lambda ts: [*ts[:-1], *ts[1:]])
 def adaptive_euler(predict, path, z, ts):
-    "Euler's method with the paper's adaptive correction: two evaluations a step. Paper (24), (25)."
+    "Euler's method with the paper's correction (24): two evaluations a step. See `euler`."
     return _adaptive(predict, path, z, ts, average=False)
 
+# %% ../nbs/03_sampling.ipynb #03_sampling-aheun
+#| code-fold: true
+#| code-summary: "adaptive_heun"
 @register_solver({"velocity", "noise", "laplacian"}, asks=lambda ts: [*ts[:-1], *ts[1:]])
 def adaptive_heun(predict, path, z, ts):
-    "Heun's method with the paper's adaptive correction: two evaluations a step. Paper (24), (25)."
+    "Heun's method with the paper's correction (24): two evaluations a step. See `euler`."
     return _adaptive(predict, path, z, ts, average=True)
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-020
-def exponential_step(path, x_hat, z, t, t_next):
-    "From `t` to `t_next` along the path on which the clean image stays `x_hat`, exactly."
+def exponential_step(path, # one with clocks
+                     x_hat, # the clean image, [B, C, *shape]
+                     z,    # the point at t, like x_hat
+                     t, t_next, # the two times, t < 1
+                    ):     # the point at t_next, like z
+    "From `t` to `t_next` along the path on which the clean image stays `x_hat`, by (3.6)."
     signal, noise = path.clocks(t, z)
     signal_next, noise_next = path.clocks(t_next, z)
     rho = noise_next / noise
     modes = (signal_next - rho * signal) * path.operator.modes(x_hat, "x_hat")
     return (rho * z).to(z.dtype) + path.operator.pixels(modes, z)
 
+# %% ../nbs/03_sampling.ipynb #03_sampling-exponential
 @register_solver({"clocks", "target"})
 def exponential(predict, path, z, ts):
-    "Exponential (DDIM-like) steps: one evaluation a step, first order, exact for a constant x̂."
+    "Exponential (DDIM-like) steps: one evaluation each, exact for a constant x̂. See `euler`."
     for t, t_next in zip(ts, ts[1:]): z = exponential_step(path, predict(z, t), z, t, t_next)
     return z
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-022
 @register_solver({"clocks", "target"})
 def exponential_2m(predict, path, z, ts):
-    "Exponential two-step method: x̂ extrapolated to mid-step; one evaluation a step, second order."
+    "Exponential steps with x̂ extrapolated to mid-step: second order, one evaluation a step."
     last = t_last = None
     for t, t_next in zip(ts, ts[1:]):
         x_hat = ahead = predict(z, t)
@@ -130,34 +153,46 @@ def exponential_2m(predict, path, z, ts):
     return z
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-024
-def ancestral_step(path, x_hat, z, t, t_next, generator=None):
-    "A draw of the point at `t_next`, given `z` at `t` and the clean image `x_hat`."
+def ancestral_step(path, # one with clocks and noise
+                   x_hat, # the clean image, [B, C, *shape]
+                   z,    # the point at t, like x_hat
+                   t, t_next, # the two times
+                   generator=None, # of the fresh noise
+                  ):     # a point at t_next, like z
+    "A draw of the point at `t_next`, given `z` at `t` and the clean image `x_hat`, by (3.8)."
     a, s = path.clocks(t, z)
     a_next, s_next = path.clocks(t_next, z)
-    rho = a / a_next.clamp(min=1e-30)
-    fresh = (s**2 - rho**2 * s_next**2).clamp(min=0)
+    dimmed = a / a_next.clamp(min=1e-30)
+    fresh = (s**2 - dimmed**2 * s_next**2).clamp(min=0)
     Z = path.operator.modes(z, "z")
-    mean = (rho * s_next**2 * Z + a_next * fresh * path.operator.modes(x_hat, "x_hat")) / s**2
+    mean = (dimmed * s_next**2 * Z + a_next * fresh * path.operator.modes(x_hat, "x_hat")) / s**2
     noise = s_next * fresh.sqrt() / s * path.noise_scale * white_noise(Z, generator)
     return path.operator.pixels(mean + noise, z)
 
+# %% ../nbs/03_sampling.ipynb #03_sampling-ancestral
+#| code-fold: true
+#| code-summary: "ancestral"
 @register_solver({"clocks", "noise", "target"}, stochastic=True)
 def ancestral(predict, path, z, ts, generator=None):
-    "Ancestral sampling: fresh noise after every prediction, one evaluation a step."
+    "Ancestral sampling: fresh noise after every prediction, one evaluation a step. See `euler`."
     for t, t_next in zip(ts, ts[1:]):
         z = ancestral_step(path, predict(z, t), z, t, t_next, generator)
     return z
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-028
+#| code-fold: true
+#| code-summary: "chain"
 @register_solver({"chain"}, stochastic=True)
 def chain(predict, path, z, ts, generator=None):
-    "One step of the path's own chain for each step of `ts`, each with one evaluation."
+    "One step of the path's own chain for each step of `ts`, one evaluation each. See `euler`."
     for t, t_next in zip(ts, ts[1:]): z = path.chain_step(predict(z, t), z, t, t_next, generator)
     return z
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-031
-def diffeq_solver(method, **options):
-    "A solver from torchdiffeq's `odeint`, with its `options`, that does not step beyond the end."
+def diffeq_solver(method, # a name that torchdiffeq's odeint knows, such as dopri5 or rk4
+                  **options, # of odeint: rtol, atol, ...
+                 ): # f(predict, path, z, ts)
+    "A solver from torchdiffeq's `odeint` that does not step beyond the end."
     adaptive = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")
     def solve(predict, path, z, ts):
         from torchdiffeq import odeint  # brings scipy along: only when used
@@ -171,19 +206,27 @@ def diffeq_solver(method, **options):
 _ = register_solver({"velocity"}, None, "dopri5")(diffeq_solver("dopri5", rtol=1e-4, atol=1e-4))
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-033
-def solvers_for(path, prediction="x"):
+#| code-fold: true
+#| code-summary: "solvers_for"
+def solvers_for(path,           # any path
+                prediction="x", # what the network predicts: x, eps or v
+               ) -> list:       # keys of SOLVERS
     "Names of the solvers that suit `path` and networks of that `prediction`, the best first."
     best = ("exponential_2m", "heun", "chain")
     offers = path.offers(prediction)
     suitable = [name for name, solver in SOLVERS.items() if solver.needs <= offers]
     return sorted(suitable, key=lambda name: (*best, name).index(name))
 
+# %% ../nbs/03_sampling.ipynb #03_sampling-check
 def _known_solver(name):
     "The solver of that name; a ValueError if there is none."
     if name in SOLVERS: return SOLVERS[name]
     raise ValueError(f"unknown solver {name!r}; choose one of {', '.join(SOLVERS)}")
 
-def check_solver(name, path, prediction="x"):
+def check_solver(name,           # a key of SOLVERS
+                 path,           # any path
+                 prediction="x", # what the network predicts: x, eps or v
+                ):
     "Raise a ValueError unless the solver suits `path` and a network of that `prediction`."
     missing = _known_solver(name).needs - path.offers(prediction)
     if not missing: return
@@ -193,8 +236,11 @@ def check_solver(name, path, prediction="x"):
     raise ValueError(f"path={path.name or type(path).__name__} with prediction={prediction} cannot "
                      f"be sampled by solver={name}, which needs {lacking}; {advice}")
 
-def evaluations(solver, steps):
-    "How often a solver asks the network in `steps` steps up to t=1; None where it decides itself."
+# %% ../nbs/03_sampling.ipynb #03_sampling-evaluations
+def evaluations(solver, # a key of SOLVERS
+                steps,  # of a time_grid up to 1
+               ):       # a whole number, or None where the solver decides itself
+    "How often a solver asks the network for one image."
     asks = _known_solver(solver).asks
     return None if asks is None else len(asks(time_grid(steps)))
 
@@ -221,7 +267,12 @@ def _in_precision(model, precision):
     return call
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-063
-def guided(model, labels=None, scale=1.0, interval=GUIDANCE_INTERVAL, precision="fp32"):
+def guided(model,       # a network model(z, t, labels) with num_classes
+           labels=None, # [B] class numbers; None for a network without classes
+           scale=1.0,   # α of (3.9); 1 is no guidance, 0 is the branch without a label
+           interval=GUIDANCE_INTERVAL, # guide strictly between these two times
+           precision="fp32", # of the network: fp32, or bf16 (autocast)
+          ):            # f(z, t), t a number
     "`f(z, t)` → the output of `model`, guided by `scale` for t inside `interval`. Paper (23)."
     call = _in_precision(model, precision)
     def times(z, t): return torch.full((len(z),), t, device=z.device)
@@ -237,8 +288,16 @@ def guided(model, labels=None, scale=1.0, interval=GUIDANCE_INTERVAL, precision=
         return call(z, times(z, t), labels if known else null)
     return output
 
-def predictor(model, path, labels=None, guidance_scale=1.0, guidance_interval=GUIDANCE_INTERVAL,
-              precision="fp32"):
+# %% ../nbs/03_sampling.ipynb #03_sampling-predictor
+#| code-fold: true
+#| code-summary: "predictor"
+def predictor(model,       # a network model(z, t, labels) with num_classes
+              path,        # the path it was trained on
+              labels=None, # [B] class numbers; None for a network without classes
+              guidance_scale=1.0, # as in guided
+              guidance_interval=GUIDANCE_INTERVAL, # as in guided
+              precision="fp32", # as in guided
+             ):            # f(z, t) -> the clean image, for a solver
     "`predict(z, t)` → x̂ for a solver, of a network that may be guided and may predict x̂, ê or v."
     output = guided(model, labels, guidance_scale, guidance_interval, precision)
     prediction = getattr(model, "prediction", "x")
@@ -265,11 +324,15 @@ def _beginning(path, like, z=None, t_start=None, generator=None):
     raise ValueError(f"z has shape {tuple(z.shape)}; here it must be {tuple(like.shape)}")
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-073
+#| code-fold: true
+#| code-summary: "Sampling"
 def _setting(default, help, **more): return field(default=default, metadata=dict(help=help, **more))
 
 @dataclass(frozen=True)
 class Sampling:
-    "How images are sampled."
+    """How images are sampled: a record that is checked when it is made.
+
+    Raises a ValueError of one line for a value that cannot be."""
     solver: str = _setting("exponential_2m", "solver, a key of hdfm.sampling.SOLVERS")
     steps: int = _setting(10, "steps of that solver")
     last_time: float = _setting(0.85, "its last step begins here; 1 makes all steps equal")
@@ -294,14 +357,19 @@ class Sampling:
         "A copy with other values; None leaves a value as it is."
         return replace(self, **{name: v for name, v in options.items() if v is not None})
 
-    def check(self, path, prediction="x"):
+    def check(self, path,     # the path to be sampled
+              prediction="x", # what the network predicts
+             ):
         "Raise a ValueError unless `path` can be sampled so, by a network of that `prediction`."
         check_solver(self.solver, path, prediction)
         if self.solver == "chain" and (self.steps, self.last_time) != (path.levels, 1):
             raise ValueError(f"path={path.name} is sampled level by level: give sample_steps="
                              f"{path.levels} (as many as levels) and last_time=1")
 
-    def suited(self, path, prediction="x", given=()):
+    def suited(self, path,     # the path to be sampled
+               prediction="x", # what the network predicts
+               given=(),       # names of fields that must stay
+              ):               # a Sampling
         "Itself, or with a solver that suits where its own does not; fields in `given` stay."
         names = solvers_for(path, prediction)
         own = {}
@@ -311,7 +379,8 @@ class Sampling:
             own |= dict(steps=path.levels, last_time=1.0)
         return self.replace(**{name: v for name, v in own.items() if name not in given})
 
-    def evaluations(self, start=0.0):
+    def evaluations(self, start=0.0, # where sampling begins
+                   ):                # a whole number, or None
         "Evaluations of the network for one image, with those that guidance adds; None: not known."
         asks = SOLVERS[self.solver].asks
         if asks is None: return None
@@ -320,8 +389,13 @@ class Sampling:
         return len(times) + sum(_is_doubled(t, *guidance) for t in times)
 
     @torch.no_grad()
-    def generate(self, model, path, labels, *, z=None, t_start=None, generator=None):
-        "Images `[N, C, *shape]` in [-1, 1]; the arguments are those of the function `generate`."
+    def generate(self, model, # a network model(z, t, labels) with num_classes and channels
+                 path,        # the path it was trained on
+                 labels,      # [N] class numbers; zeros where there are no classes
+                 *, z=None, t_start=None, # begin at z and its time, not at noise
+                 generator=None, # of all noise
+                ):            # [N, C, *shape] in [-1, 1]
+        "One image for every label."
         self.check(path, getattr(model, "prediction", "x"))
         labels = _checked_labels(labels, model.num_classes)
         like = torch.empty(len(labels), model.channels, *path.operator.shape, device=labels.device)
@@ -339,12 +413,14 @@ class Sampling:
             model.train(training)
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-076
-def generate(model, # a network `model(z, t, labels)` with `num_classes` and `channels`
-             path, # the path it was trained on
-             labels, # `[N]` class numbers, on the model's device; zeros where there are no classes
-             *, z=None, t_start=None, # begin at `z` `[N, C, *shape]` and its time, not at noise
+def generate(model,     # a network model(z, t, labels) with num_classes and channels
+             path,      # the path it was trained on
+             labels,    # [N] class numbers, on the model's device; zeros where there are no classes
+             *, z=None, # begin at this point of the path, [N, C, *shape], not at noise
+             t_start=None, # the time of z; give both or neither
              generator=None, # of all noise
-             **sampling): # fields of `Sampling`: solver, steps, last_time, guidance_scale, ...
-    "One image `[C, *shape]` in [-1, 1] for every label."
+             **sampling, # fields of Sampling: solver, steps, last_time, guidance_scale, ...
+            ):          # [N, C, *shape] in [-1, 1]
+    "One image for every label. Raises a ValueError of one line for what cannot be sampled."
     how = Sampling(**sampling)
     return how.generate(model, path, labels, z=z, t_start=t_start, generator=generator)

@@ -16,19 +16,27 @@ from .path import HeatProbPath
 from .sampling import heun, time_grid
 
 # %% ../nbs/04_toy.ipynb #04_toy-007
-def spiral(n, generator=None):
-    "`n` points `[n, 2]` of a one-and-a-half-turn spiral of outer radius 2."
+def spiral(n, # how many points
+           generator=None,
+          ):  # [n, 2]
+    "Points of a one-and-a-half-turn spiral of outer radius 2."
     angle = 1.5 * math.pi * (1 + 2 * torch.rand(n, generator=generator))
     radius = 2 * angle / (4.5 * math.pi)
     return torch.stack([radius * angle.cos(), radius * angle.sin()], 1)
 
-def bury(D, generator=None):
-    "A random `[D, 2]` matrix with orthonormal columns. Paper (26)."
+# %% ../nbs/04_toy.ipynb #04_toy-bury
+def bury(D, # dimensions, at least 2
+         generator=None,
+        ):  # [D, 2]
+    "A random matrix with orthonormal columns. Paper (26)."
     return torch.linalg.qr(torch.randn(D, 2, generator=generator))[0]
 
 # %% ../nbs/04_toy.ipynb #04_toy-010
-def sliced_wasserstein(a, b, directions=64):
-    "Sliced Wasserstein-1 distance of two point sets `[n, 2]`: the mean over lines all round."
+def sliced_wasserstein(a, # points of the plane, [n, 2]
+                       b, # as many
+                       directions=64, # lines all round
+                      ): # a tensor of one number
+    "Sliced Wasserstein-1 distance of two point sets: the mean over lines all round."
     if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 2:
         raise ValueError(f"a has shape {tuple(a.shape)}, b {tuple(b.shape)}; "
                          "give two sets of equally many points of the plane, [n, 2]")
@@ -39,7 +47,8 @@ def sliced_wasserstein(a, b, directions=64):
 # %% ../nbs/04_toy.ipynb #04_toy-016
 class SpiralMLP(nn.Sequential):
     "Five linear layers with ReLU between: `net(z, t)` is `[B, D]`, as z; t is a number or `[B]`."
-    def __init__(self, D, width=256):
+    def __init__(self, D, # numbers in and out
+                 width=256): # of the hidden layers
         layers = [nn.Linear(D + 1, width)]
         for out in (width, width, width, D): layers += [nn.ReLU(), nn.Linear(width, out)]
         super().__init__(*layers)
@@ -75,10 +84,13 @@ def _seeded_mlp(D, width, seed):
         return SpiralMLP(D, width)
 
 # %% ../nbs/04_toy.ipynb #04_toy-027
-def train_spiral(D, prediction="x", # a key of `TO_VELOCITY`
-                 steps=4000, batch_size=256, lr=2e-3, width=256, off_manifold=0.0,
-                 blur_strength=1.0, seed=0):
-    "Train on the buried spiral: (velocity(z, t), path, P, mean loss of the last tenth)."
+def train_spiral(D,            # numbers in which the spiral is written
+                 prediction="x", # a key of TO_VELOCITY
+                 steps=4000, batch_size=256, lr=2e-3, width=256,
+                 off_manifold=0.0, # standard deviation of noise on every coordinate of the data
+                 blur_strength=1.0, seed=0,
+                ): # (velocity(z, t), path, P, mean loss of the last tenth)
+    "Train a SpiralMLP on the buried spiral. Raises a ValueError for an unknown prediction."
     if prediction not in TO_VELOCITY:
         raise ValueError(f"unknown prediction {prediction!r}; "
                          f"choose one of {', '.join(TO_VELOCITY)}")
@@ -107,9 +119,15 @@ class _AsItIs:
     def target_to_velocity(v, z, t): return v
 
 @torch.no_grad()
-def sample_spiral(velocity, path, P, n=4000, steps=50, generator=None):
-    "`n` samples by Heun's method: their places in the plane `[n, 2]`, and how far they are off it."
+def sample_spiral(velocity, # of train_spiral
+                  path,     # the same
+                  P,        # the same
+                  n=4000,   # how many
+                  steps=50, # of Heun's method
+                  generator=None, # of the noise
+                 ):         # places in the plane [n, 2], and how far off the plane, a number
+    "Samples of the spiral, seen in its plane, and their root mean square distance from it."
     z = path.noise(torch.empty(n, len(P)), generator)
     z = heun(velocity, _AsItIs, z, time_grid(steps))
     plane = z @ P
-    return plane, (z - plane @ P.T).square().sum(1).mean().sqrt().item()  # root mean square
+    return plane, (z - plane @ P.T).square().sum(1).mean().sqrt().item()

@@ -12,6 +12,7 @@ from conftest import ROOT
 
 WRONG_ANSWERS = 2  # planted for each exercise, at least
 NUMBERED = re.compile(r"^# (\w+\.\d+)\b.*\n", re.M)
+GIVEN = re.compile(r"^# Given$", re.M)  # cells that a notebook without a module gives its exercises
 SOLUTION = re.compile(r"<details><summary>Solution</summary>\s*~~~python\n(.*?)~~~", re.S)
 
 
@@ -22,7 +23,8 @@ def only_imports(source):
 
 
 def exercises(path):
-    """(imports, module, [(number, stub, check, solution)]) of a notebook."""
+    """(imports, module, [(number, stub, check, solution)]) of a notebook. Where there is no module,
+    what is given goes with the imports."""
     imports = []
     found = []
     module = None
@@ -36,6 +38,8 @@ def exercises(path):
         if named := re.search(r"#\| default_exp (\w+)", cell.source):
             module = named[1]
         elif only_imports(cell.source) and "nbdev" not in cell.source:
+            imports.append(cell.source)
+        elif not module and GIVEN.search(cell.source):
             imports.append(cell.source)
         elif numbered := re.match(r"# Exercise (\w+\.\d+)", cell.source):
             stub = numbered[1], cell.source
@@ -83,6 +87,7 @@ def test_all_exercises(capsys):
     planted = Counter()
     for name, (imports, module, found) in NOTEBOOKS.items():
         wrong = wrong_answers(name)
+        imports = list(imports)
         for number, stub, check_cell, solution in found:
             seen.append(number)
             assert solution, f"{name}: exercise {number} has no folded solution"
@@ -101,6 +106,8 @@ def test_all_exercises(capsys):
             right = verdict(imports, module, solution, check_cell)
             assert right.passed, f"{name}: the solution of {number}: {right}"
             counts["solutions"] += 1
+            if not module:  # then each exercise builds on those before it
+                imports.append(solution)
         assert not wrong, f"{name}: wrong answers to exercises that are not there: {sorted(wrong)}"
     assert len(set(seen)) == len(seen)
     few = [number for number in seen if planted[number] < WRONG_ANSWERS]
