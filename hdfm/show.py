@@ -84,7 +84,7 @@ def _webp(figure):
     plt.close(figure)
     picture = Image.open(file)
     small = io.BytesIO()
-    picture.save(small, format="WEBP", quality=82, method=6)
+    picture.save(small, format="WEBP", quality=82, method=4)
     data = base64.b64encode(small.getvalue()).decode()
     return f"data:image/webp;base64,{data}", round(picture.width / 1.6)
 

@@ -170,8 +170,7 @@ def _check_labels(labels, num_classes, n, device):
 class JiT(nn.Module):
     """A plain ViT from noisy pixels to the clean image: `model(z, t, labels)` is shaped like `z`.
 
-    Sizes that do not fit are a `ValueError`; those of the papers are in `MODELS`. A new network
-    predicts 0 everywhere. Architecture of "Back to Basics" (JiT)."""
+    Sizes that do not fit are a `ValueError`. New, it predicts 0. Source: "Back to Basics"."""
     def __init__(self, image_size, # in pixels, square
                  patch_size, # in pixels; must divide image_size
                  channels=3, # colours of the images
@@ -247,9 +246,9 @@ class JiT(nn.Module):
                 labels=None, # [B], class numbers; num_classes or None for no class
                 features=(), # numbers of blocks, counted from 1, whose outputs are wanted too
                ): # the prediction, shaped like z; with features, a pair of it and a list
-        """The prediction; with `features`, numbers of blocks from 1, also a list of their outputs.
+        """The prediction; with `features` also the patch tokens `[B, grid², width]` of those blocks.
 
-        Those are patch tokens `[B, grid², width]`, without the context tokens."""
+        A `ValueError` for images or labels that do not fit."""
         size = self.grid * self.patch_size
         if z.shape[1:] != (self.channels, size, size):
             raise ValueError(f"z has shape {tuple(z.shape)}, but this model takes "
@@ -291,9 +290,7 @@ class JiT(nn.Module):
 
 # %% ../nbs/07_vit.ipynb #07_vit-037
 class Refine(nn.Module):
-    """Two 3×3 convolutions of a prediction beside the noisy image, added to the prediction.
-
-    A new one adds nothing."""
+    "Adds to a prediction two 3×3 convolutions of it and the noisy image; a new one adds 0."
     def __init__(self, channels, # of the images
                  width,  # of the conditioning vector
                  hidden, # channels between the convolutions
@@ -310,9 +307,7 @@ class Refine(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, x, # the prediction [B, C, H, W]
-                z,       # the noisy images, of the same shape
-                condition, # time and class [B, width]
-               ): # [B, C, H, W]
+                z, condition): # noisy images like x, and time and class [B, width]
         "The prediction, refined."
         shift, scale = self.modulation(condition)[:, :, None, None].chunk(2, 1)
         h = self.first(torch.cat([x, z.type_as(x)], 1))
