@@ -10,7 +10,7 @@ RUN       = runs/$(PRESET)
 FIRST     = runs/$(NETWORK)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check notebooks-test pytest notebooks export readme benchmark evidence evidence-small gpu docs lab clean
+.PHONY: help demo test check site-check notebooks-test pytest test-browser notebooks export readme benchmark evidence evidence-small gpu docs lab clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -28,7 +28,7 @@ help:  ## list the targets
 
 .venv/.dev: .venv/.made setup.py settings.ini
 	@echo "Installing hdfm, PyTorch and the development tools into .venv (some minutes, some GB, once)"
-	$(BIN)/pip install $(PIP_ARGS) --disable-pip-version-check -q -e '.[dev]'
+	$(BIN)/pip install $(PIP_ARGS) --disable-pip-version-check -q -e '.[dev,browser]'
 	@touch $@ .venv/.run
 
 demo: .venv/.run  ## draw with a trained network at once; then train one and measure it (five minutes, no GPU)
@@ -42,15 +42,20 @@ demo: .venv/.run  ## draw with a trained network at once; then train one and mea
 
 test: check notebooks-test pytest  ## everything: agreement, notebooks, pytest
 
-check: .venv/.dev  # notebooks clean, library and README exported from them, one thought a line
+check: .venv/.dev  # notebooks clean, library and README exported from them, fit for the site and its readers
 	$(BIN)/python tools/agree.py
 	$(BIN)/python tools/style.py
+	$(BIN)/python tools/docs.py --check
+	$(BIN)/python tools/book.py
 
 notebooks-test: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --timing
 
 pytest: .venv/.dev
 	$(BIN)/python -m pytest
+
+test-browser: .venv/.dev  ## every notebook in a real JupyterLab, pictures in _screenshots/ (needs Chromium or Chrome; half an hour)
+	$(BIN)/python -m pytest -n0 -s tests/test_jupyterlab.py tests/test_colab.py --notebooks all --screenshots _screenshots
 
 notebooks: .venv/.dev  ## run the notebooks and store their outputs: make notebooks NB=nbs/00_core.ipynb
 	$(BIN)/python tools/execute.py $(NB)
@@ -76,13 +81,15 @@ gpu: .venv/.dev  ## what only a GPU can say, measured on one (40 minutes, resuma
 	$(BIN)/python benchmarks/gpu.py
 
 docs: .venv/.dev  ## build the site into _docs (needs Quarto)
-	PATH="$(CURDIR)/$(BIN):$$PATH" nbdev_proc_nbs
-	cd _proc && quarto render --no-cache
+	$(BIN)/python tools/docs.py
+	cd _proc && QUARTO_PYTHON="$(CURDIR)/$(BIN)/python" quarto render --no-cache
 	rm -rf _docs && mv _proc/_docs _docs
 
-lab: .venv/.dev  ## open the notebooks in JupyterLab
-	$(BIN)/pip install $(PIP_ARGS) --disable-pip-version-check -q -e '.[notebook]'
-	$(BIN)/jupyter lab nbs
+site-check: docs  ## build the site and look at every page of it with a browser (needs Quarto and Chromium)
+	$(BIN)/python tools/check_site.py
+
+lab: .venv/.dev  ## open the first chapter in JupyterLab
+	$(BIN)/jupyter lab nbs/start.ipynb
 
 clean:  ## remove the environment and what builds leave behind
 	rm -rf .venv build dist _docs _proc *.egg-info

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SPECTRA', 'check_floating', 'same_shape', 'full_precision', 'dct', 'idct', 'check_grid', 'laplacian_eigenvalues',
-           'spread_time', 'expand_time', 'logit_normal_time', 'uniform_time', 'HeatOperator', 'white_noise', 'moments',
+           'spread_time', 'expand_time', 'HeatOperator', 'logit_normal_time', 'uniform_time', 'white_noise', 'moments',
            'mean_and_deviation', 'WhiteNoise', 'BlurredGaussian']
 
 # %% ../nbs/00_core.ipynb #00_core-003
@@ -38,47 +38,6 @@ def _constant(f):
 @_constant
 def _dct_matrix(n, dtype, device):
     return _cosines(n).to(dtype).to(device)
-
-@_constant
-def _dct_phase(n, dtype, device, inverse):
-    "`[n//2+1]`: rotation and scale from the real FFT of reordered samples to the DCT, or back."
-    k = torch.arange(n // 2 + 1, dtype=torch.float64)
-    phase = torch.polar(torch.full_like(k, math.sqrt(2 / n)), -math.pi * k / (2 * n))
-    phase[0] = math.sqrt(1 / n)
-    return (1 / phase if inverse else phase).to(dtype.to_complex()).to(device)
-
-# %% ../nbs/00_core.ipynb #00_core-019
-def _dct_by_fft(x):
-    "DCT-II along the last axis by one real FFT of the same length (Makhoul, 1980)."
-    n = x.shape[-1]
-    reordered = torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1)
-    V = torch.fft.rfft(reordered) * _dct_phase(n, x.dtype, x.device, False)
-    return torch.cat([V.real, -V.imag[..., 1:(n + 1) // 2].flip(-1)], -1)
-
-def _idct_by_fft(X):
-    "Its inverse: rebuild the half spectrum, undo the rotation, invert the FFT, restore the order."
-    n = X.shape[-1]
-    imaginary = nn.functional.pad(-X[..., n - n // 2:].flip(-1), (1, 0))
-    half = torch.complex(X[..., :n // 2 + 1], imaginary)
-    v = torch.fft.irfft(half * _dct_phase(n, X.dtype, X.device, True), n)
-    x = torch.empty_like(X)
-    x[..., ::2] = v[..., :(n + 1) // 2]
-    x[..., 1::2] = v[..., (n + 1) // 2:].flip(-1)
-    return x
-
-# %% ../nbs/00_core.ipynb #00_core-021
-class _FastTransform(torch.autograd.Function):
-    "The fast DCT (or inverse) along the last axis; its gradient is the fast inverse (or DCT)."
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x, inverse): return (_idct_by_fft if inverse else _dct_by_fft)(x)
-    @staticmethod
-    def setup_context(ctx, inputs, output): ctx.inverse = inputs[1]
-    @staticmethod
-    def backward(ctx, gradient): return _FastTransform.apply(gradient, not ctx.inverse), None
-    @staticmethod
-    def jvp(ctx, tangent, _): return _FastTransform.apply(tangent, ctx.inverse)
 
 # %% ../nbs/00_core.ipynb #00_core-023
 _MATRIX_MAX = 384                                # longest axis where the matrix is faster
@@ -130,18 +89,18 @@ def _transform(x, dims, inverse):
     return y.to(x.dtype)
 
 # %% ../nbs/00_core.ipynb #00_core-028
-def dct(x:Tensor,   # floating point, any shape
+def dct(x:Tensor,   # pixels, floating point, any shape
         dims:int=2, # how many of the last axes to transform, of any lengths
-       ) -> Tensor: # coefficients, same shape, dtype and device
-    """Orthonormal DCT-II over the last `dims` axes: ‖dct(x)‖ = ‖x‖. Paper (16).
+       ) -> Tensor: # the modes, of the same shape, dtype and device
+    """Orthonormal DCT-II over the last axes: ‖dct(x)‖ = ‖x‖. Paper (16).
 
-    Half precision is computed in float32."""
+    Half precision is computed in float32. Integers are a TypeError, missing axes a ValueError."""
     return _transform(x, dims, inverse=False)
 
-def idct(X:Tensor,  # DCT coefficients, any shape
+def idct(X:Tensor,  # modes, any shape
          dims:int=2, # how many of the last axes to transform
-        ) -> Tensor: # same shape, dtype and device
-    "Inverse (and transpose) of `dct`: the orthonormal DCT-III over the last `dims` axes."
+        ) -> Tensor: # pixels, of the same shape, dtype and device
+    "Inverse (and transpose) of `dct`: the orthonormal DCT-III over the last axes."
     return _transform(X, dims, inverse=True)
 
 # %% ../nbs/00_core.ipynb #00_core-035
@@ -167,12 +126,15 @@ def check_grid(shape, spectrum):
         raise ValueError(f"unknown spectrum {spectrum!r}; choose one of {', '.join(SPECTRA)}")
     return shape
 
-def laplacian_eigenvalues(shape, # an int, or a tuple of one to three ints
+# %% ../nbs/00_core.ipynb #00_core-n11
+def laplacian_eigenvalues(shape, # of the grid: an int, or a tuple of one to three ints
                           spectrum="spectral", # "spectral" or "finite_difference"
-                          dtype=None, # default: torch's; computed in float64 in any case
+                          dtype=None, # torch's default if None; computed in float64 in any case
                           device="cpu",
                          ) -> Tensor: # of shape `shape`, in pixel⁻²
-    "Eigenvalues λ ≥ 0 of minus the Laplacian with reflecting edges, as in `dct`; λ=0 only at 0."
+    """Eigenvalues λ ≥ 0 of minus the Laplacian with reflecting edges, in the order of `dct`.
+
+    Only that of the mean, at index 0, is 0. A bad shape or an unknown spectrum is a ValueError."""
     shape = check_grid(shape, spectrum)
     dtype = dtype or torch.get_default_dtype()
     lam = _eigenvalues(shape, spectrum, dtype, torch.device(device))
@@ -208,20 +170,12 @@ def expand_time(t, x):
     raise ValueError("t must lie in [0, 1] (0 is noise, 1 is data), "
                      f"got values from {t.min():.4g} to {t.max():.4g}")
 
-# %% ../nbs/00_core.ipynb #00_core-046
-def logit_normal_time(n, mean=-0.8, std=0.8, generator=None, device=None):
-    "`[n]` times t = sigmoid(N(mean, std²)) in (0,1), JiT's training distribution."
-    device = generator.device if generator is not None and device is None else device
-    return torch.sigmoid(mean + std * torch.randn(n, generator=generator, device=device))
-
-def uniform_time(n, generator=None, device=None):
-    "`[n]` times, uniform in [0,1)."
-    device = generator.device if generator is not None and device is None else device
-    return torch.rand(n, generator=generator, device=device)
-
 # %% ../nbs/00_core.ipynb #00_core-049
 class HeatOperator(nn.Module):
-    "`op(x, t)` is u_t = IDCT(t^{rλ}·DCT(x)), `x` after the heat time -r·log t. Paper (16)–(18)."
+    """`op(x, t)` is u_t = IDCT(t^{rλ}·DCT(x)): `x` after the heat time -r·log t. Paper (16)–(18).
+
+    Images are `[B, ..., *shape]`; blur is in pixels, so λ is in pixel⁻². A grid that does not
+    match and a time outside [0, 1] are a ValueError, integer images a TypeError."""
     def __init__(self, shape, # the grid: an int, or a tuple of one to three ints
                  blur_strength=1.0, # r ≥ 0; 1 is the paper's, 0 is no blur
                  spectrum="spectral", # "spectral" or "finite_difference"
@@ -251,15 +205,77 @@ class HeatOperator(nn.Module):
     def pixels(self, X, like):
         "IDCT(X) in the type of `like`."
         return idct(X, len(self.shape)).to(like.dtype)
-    def forward(self, x, t):
-        "u_t, with the shape, dtype and device of `x` `[B, ..., *shape]`; `t` a number or `[B]`."
+    def forward(self, x, # images [B, ..., *shape]
+                t, # flow time in [0, 1], a number or [B]
+               ): # the blurred images, like x
+        "u_t, the images at time `t`."
         return self.pixels(self.modes(x) * self.decay(x, t), x)   # modes first: it checks x
-    def with_laplacian(self, x, t):
-        "(u_t, Δu_t) for the price of three transforms; Δ in pixel⁻². Paper (17), (18)."
+    def with_laplacian(self, x, # images [B, ..., *shape]
+                       t, # flow time in [0, 1], a number or [B]
+                      ): # blurred images and their Laplacian, in pixel⁻²
+        "(u_t, Δu_t) for the price of three transforms. Paper (17), (18)."
         U = self.modes(x) * self.decay(x, t)
         return self.pixels(U, x), self.pixels(-self.eigenvalues(x) * U, x)
     def extra_repr(self):
         return f"{self.shape}, blur_strength={self.blur_strength:g}, spectrum={self.spectrum!r}"
+
+# %% ../nbs/00_core.ipynb #00_core-n18
+@_constant
+def _dct_phase(n, dtype, device, inverse):
+    "`[n//2+1]`: rotation and scale from the real FFT of reordered samples to the DCT, or back."
+    k = torch.arange(n // 2 + 1, dtype=torch.float64)
+    phase = torch.polar(torch.full_like(k, math.sqrt(2 / n)), -math.pi * k / (2 * n))
+    phase[0] = math.sqrt(1 / n)
+    return (1 / phase if inverse else phase).to(dtype.to_complex()).to(device)
+
+# %% ../nbs/00_core.ipynb #00_core-019
+def _dct_by_fft(x):
+    "DCT-II along the last axis by one real FFT of the same length (Makhoul, 1980)."
+    n = x.shape[-1]
+    reordered = torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1)
+    V = torch.fft.rfft(reordered) * _dct_phase(n, x.dtype, x.device, False)
+    return torch.cat([V.real, -V.imag[..., 1:(n + 1) // 2].flip(-1)], -1)
+
+def _idct_by_fft(X):
+    "Its inverse: rebuild the half spectrum, undo the rotation, invert the FFT, restore the order."
+    n = X.shape[-1]
+    imaginary = nn.functional.pad(-X[..., n - n // 2:].flip(-1), (1, 0))
+    half = torch.complex(X[..., :n // 2 + 1], imaginary)
+    v = torch.fft.irfft(half * _dct_phase(n, X.dtype, X.device, True), n)
+    x = torch.empty_like(X)
+    x[..., ::2] = v[..., :(n + 1) // 2]
+    x[..., 1::2] = v[..., (n + 1) // 2:].flip(-1)
+    return x
+
+# %% ../nbs/00_core.ipynb #00_core-021
+class _FastTransform(torch.autograd.Function):
+    "The fast DCT (or inverse) along the last axis; its gradient is the fast inverse (or DCT)."
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, inverse): return (_idct_by_fft if inverse else _dct_by_fft)(x)
+    @staticmethod
+    def setup_context(ctx, inputs, output): ctx.inverse = inputs[1]
+    @staticmethod
+    def backward(ctx, gradient): return _FastTransform.apply(gradient, not ctx.inverse), None
+    @staticmethod
+    def jvp(ctx, tangent, _): return _FastTransform.apply(tangent, ctx.inverse)
+
+# %% ../nbs/00_core.ipynb #00_core-046
+def logit_normal_time(n, # how many
+                      mean=-0.8, # of the logit of t
+                      std=0.8, # its standard deviation
+                      generator=None, # of random numbers; torch's own if None
+                      device=None, # that of the generator if None
+                     ): # times [n] in (0, 1)
+    "Times t = sigmoid(N(mean, std²)), JiT's training distribution."
+    device = generator.device if generator is not None and device is None else device
+    return torch.sigmoid(mean + std * torch.randn(n, generator=generator, device=device))
+
+def uniform_time(n, generator=None, device=None):
+    "`[n]` times, uniform in [0,1)."
+    device = generator.device if generator is not None and device is None else device
+    return torch.rand(n, generator=generator, device=device)
 
 # %% ../nbs/00_core.ipynb #00_core-079
 def white_noise(like, generator=None):

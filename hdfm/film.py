@@ -84,7 +84,7 @@ def film_png(rows):
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         file = io.BytesIO()
-        fig.savefig(file, format="png", dpi=100)
+        fig.savefig(file, format="png", dpi=100, facecolor="white")
     return file.getvalue()
 
 # %% ../nbs/31_film.ipynb #31_film-019

@@ -14,17 +14,17 @@ from dataclasses import dataclass
 import torch
 
 from .core import (BlurredGaussian, HeatOperator, WhiteNoise, expand_time, logit_normal_time,
-                       mean_and_deviation, moments, same_shape, uniform_time, white_noise)
+                       same_shape, uniform_time, white_noise)
 
 # %% ../nbs/01_path.ipynb #01_path-007
 @dataclass
 class PathSample:
-    "A point on the path: noise `x_0`, data `x_1`, the mixture `x_t` at `t`, its velocity `dx_t`."
-    x_0: torch.Tensor
-    x_1: torch.Tensor
-    x_t: torch.Tensor
-    t: torch.Tensor
-    dx_t: torch.Tensor
+    "A point on the path: noise, data, their mixture at a time, and its velocity."
+    x_0: torch.Tensor # the noise, [B, ..., *shape]
+    x_1: torch.Tensor # the data, of the same shape
+    x_t: torch.Tensor # the mixture at t, the z of the formulas
+    t: torch.Tensor # its time, a number or [B]
+    dx_t: torch.Tensor # its velocity, dz/dt
 
 # %% ../nbs/01_path.ipynb #01_path-009
 PREDICTIONS = ("x", "eps", "v")                  # the clean image, the noise, the velocity
@@ -116,15 +116,16 @@ def make_path(name, shape, **options):
                          f"it has {', '.join(sorted(known))}")
     return PATHS[name](shape, **options)
 
-# %% ../nbs/01_path.ipynb #01_path-015
-class ProbPath(Process):
-    "Z = a(t)·X + s(t)·E in the modes of `operator`; from a subclass's `clocks` the rest follows."
+# %% ../nbs/01_path.ipynb #01_path-n06
+class _TwoClocks(Process):
+    "The plumbing of a path of two clocks."
     pairs = tuple((prediction, loss) for prediction in PREDICTIONS for loss in PREDICTIONS)
-
-    def __init__(self, operator, noise_scale: float = 1.0, t_eps: float = 0.05):
+    def __init__(self, operator, # has shape, modes(x) and pixels(X, like), as HeatOperator
+                 noise_scale: float = 1.0, # σ of the noise, above 0
+                 t_eps: float = 0.05): # nothing is divided by an s smaller than this
         self.operator = operator
-        self.noise_scale = float(noise_scale)    # σ of the noise
-        self.t_eps = float(t_eps)                # nothing is divided by an s smaller than this
+        self.noise_scale = float(noise_scale)
+        self.t_eps = float(t_eps)
         if not 0 < self.noise_scale < math.inf:
             raise ValueError(f"noise_scale={noise_scale}: give a finite number above 0")
         if not 0 < self.t_eps < 1:
@@ -138,15 +139,11 @@ class ProbPath(Process):
         offered = dict(velocity=True, clocks=True, noise=self.has_noise,
                        target=self.well_posed(prediction))
         return frozenset(name for name, there in offered.items() if there)
-    def rates(self, x, t):
-        "(a', s'/s) by forward-mode differentiation, the latter with s no smaller than `t_eps`."
-        t = expand_time(t, x)
-        (_, s), (da, ds) = torch.func.jvp(lambda t: self.clocks(t, x), (t,), (torch.ones_like(t),))
-        return da, ds / s.clamp(min=self.t_eps)
-    def weight(self, x, t):
-        "w = a' - a·s'/s, the gain from an error of x̂ to an error of the velocity, per mode."
-        da, rate = self.rates(x, t)
-        return da - self.clocks(t, x)[0] * rate
+    def to_target(self, prediction, output, x_t, t):
+        if prediction == "x": return output
+        if prediction == "eps": return self.epsilon_to_target(output, x_t, t)
+        if prediction == "v": return self.velocity_to_target(output, x_t, t)
+        raise ValueError(f"unknown prediction {prediction!r}; choose one of x, eps, v")
     def scaled(self, factor, x):
         "`factor` times the modes of `x`, in pixels; no transform if it is one number per image."
         if all(n == 1 for n in factor.shape[-len(self.operator.shape):]):
@@ -157,6 +154,31 @@ class ProbPath(Process):
         same_shape(x_0, x_1, "x_0", "x_1")
         image = self.operator.pixels(signal * self.operator.modes(x_1, "x_1"), x_1)
         return image + self.scaled(noise, x_0).to(x_1.dtype)
+    def _modes(self, predicted, x_t, name):
+        same_shape(predicted, x_t, name, "x_t")
+        return self.operator.modes(predicted, name), self.operator.modes(x_t, "x_t")
+    def error_gain(self, prediction, loss, x, t, max_gain=1e4):
+        a, s = self.clocks(t, x)
+        one = super().error_gain(prediction, loss, x, t)
+        if prediction == loss: return one
+        weight = self.weight(x, t)
+        to_x = dict(x=one, eps=s / a.clamp(min=1 / max_gain),
+                    v=torch.where(weight > 1 / max_gain, 1 / weight, 0.0))
+        of_x = dict(x=one, eps=a / s.clamp(min=self.t_eps), v=weight)
+        return to_x[prediction] * of_x[loss]
+
+# %% ../nbs/01_path.ipynb #01_path-015
+class ProbPath(_TwoClocks):
+    "Z = a(t)·X + s(t)·E in the modes of `operator`; from a subclass's `clocks` the rest follows."
+    def rates(self, x, t):
+        "(a', s'/s) by forward-mode differentiation, the latter with s no smaller than `t_eps`."
+        t = expand_time(t, x)
+        (_, s), (da, ds) = torch.func.jvp(lambda t: self.clocks(t, x), (t,), (torch.ones_like(t),))
+        return da, ds / s.clamp(min=self.t_eps)
+    def weight(self, x, t):
+        "w = a' - a·s'/s, the gain from an error of x̂ to an error of the velocity, per mode."
+        da, rate = self.rates(x, t)
+        return da - self.clocks(t, x)[0] * rate
     def interpolate(self, x_0, x_1, t): return self.mix(x_0, x_1, *self.clocks(t, x_1))
     def sample(self, x_0, x_1, t):
         spread = expand_time(t, x_1)
@@ -188,23 +210,6 @@ class ProbPath(Process):
     def velocity_to_epsilon(self, velocity, x_t, t):
         "The noise when the velocity is (predicted to be) `velocity`."
         return self.target_to_epsilon(self.velocity_to_target(velocity, x_t, t), x_t, t)
-    def to_target(self, prediction, output, x_t, t):
-        if prediction == "x": return output
-        if prediction == "eps": return self.epsilon_to_target(output, x_t, t)
-        if prediction == "v": return self.velocity_to_target(output, x_t, t)
-        raise ValueError(f"unknown prediction {prediction!r}; choose one of x, eps, v")
-    def _modes(self, predicted, x_t, name):
-        same_shape(predicted, x_t, name, "x_t")
-        return self.operator.modes(predicted, name), self.operator.modes(x_t, "x_t")
-    def error_gain(self, prediction, loss, x, t, max_gain=1e4):
-        a, s = self.clocks(t, x)
-        one = super().error_gain(prediction, loss, x, t)
-        if prediction == loss: return one
-        weight = self.weight(x, t)
-        to_x = dict(x=one, eps=s / a.clamp(min=1 / max_gain),
-                    v=torch.where(weight > 1 / max_gain, 1 / weight, 0.0))
-        of_x = dict(x=one, eps=a / s.clamp(min=self.t_eps), v=weight)
-        return to_x[prediction] * of_x[loss]
 
 # %% ../nbs/01_path.ipynb #01_path-027
 PATH_PRESETS = {"paper": dict(blur_strength=1.0, laplacian_coefficient=1.0),
@@ -213,16 +218,21 @@ PATH_PRESETS = {"paper": dict(blur_strength=1.0, laplacian_coefficient=1.0),
 
 @register_path("heat")
 class HeatProbPath(ProbPath):
-    "The path z_t = t·u_t + (1-t)·e from noise to data by way of blurred data. Paper (9), (15)."
+    """The path z_t = t·u_t + (1-t)·e from noise to data by way of blurred data. Paper (9), (15).
+
+    Images are `[B, ..., *shape]`, in [-1, 1]; times are numbers or `[B]`, in [0, 1]."""
     help = dict(blur_strength="r of the blur; 0 is plain flow matching (JiT)",
                 noise_scale="standard deviation of the noise",
                 spectrum="eigenvalues of the Laplacian: spectral or finite_difference",
                 t_eps="1-t is never divided by less than this",
                 laplacian_coefficient="c of the Laplacian in the velocity; default: blur_strength")
 
-    def __init__(self, shape, blur_strength: float = 1.0, noise_scale: float = 1.0,
-                 spectrum: str = "spectral", t_eps: float = 0.05,
-                 laplacian_coefficient: float | None = None): # None: r, the true derivative
+    def __init__(self, shape, # of the grid: an int, or a tuple of one to three ints
+                 blur_strength: float = 1.0, # r ≥ 0; 0 is plain flow matching
+                 noise_scale: float = 1.0, # σ of the noise, above 0
+                 spectrum: str = "spectral", # or "finite_difference"
+                 t_eps: float = 0.05, # 1 - t is never divided by less
+                 laplacian_coefficient: float | None = None): # None is r, the true derivative
         super().__init__(HeatOperator(shape, blur_strength, spectrum), noise_scale, t_eps)
         self.blur_strength = self.operator.blur_strength
         self.spectrum = spectrum
@@ -243,30 +253,40 @@ class HeatProbPath(ProbPath):
         t = expand_time(t, like)
         return t * self.operator.decay(like, t), 1 - t
     def remaining(self, x, t):
-        "s(t) = max(1-t, ε), shaped to broadcast against `x`."
+        "s̄ = max(1-t, ε), shaped to broadcast against `x`."
         return (1 - expand_time(t, x)).clamp(min=self.t_eps)
     def velocity_gain(self, x, t):
-        "1/s + cλ, from an error of the blurred image û to an error of the velocity, per mode."
+        "1/s̄ + cλ, from an error of the blurred image û to an error of the velocity, per mode."
         return 1 / self.remaining(x, t) + self.coefficient * self.operator.eigenvalues(x)
     def weight(self, x, t):
-        "w = t^{rλ}(1/s + cλ), from an error of x̂ to an error of the velocity, per mode."
+        "w = t^{rλ}(1/s̄ + cλ), from an error of x̂ to an error of the velocity, per mode."
         return self.operator.decay(x, t) * self.velocity_gain(x, t)
     def interpolate(self, x_0, x_1, t):
         same_shape(x_0, x_1, "x_0", "x_1")
-        s = expand_time(t, x_1).to(x_1.dtype)
-        return s * self.operator(x_1, t) + (1 - s) * x_0
-    def sample(self, x_0, x_1, t):
+        time = expand_time(t, x_1).to(x_1.dtype)
+        return time * self.operator(x_1, t) + (1 - time) * x_0
+    def sample(self, x_0, # noise [B, ..., *shape]
+               x_1, # images, of the same shape
+               t, # time in [0, 1], a number or [B]
+              ): # PathSample
+        "The point between noise and images at `t`, and its velocity u - e - cΔu."
         same_shape(x_0, x_1, "x_0", "x_1")
         u, laplacian = self.operator.with_laplacian(x_1, t)
-        s = expand_time(t, x_1).to(x_1.dtype)
+        time = expand_time(t, x_1).to(x_1.dtype)
         velocity = u - x_0 - self.coefficient * laplacian
-        return PathSample(x_0, x_1, s * u + (1 - s) * x_0, torch.as_tensor(t), velocity)
-    def target_to_velocity(self, x_1, x_t, t):
-        "The velocity (û - z)/s - cΔû when the clean image is (predicted to be) `x_1`. Paper (19)."
+        return PathSample(x_0, x_1, time * u + (1 - time) * x_0, torch.as_tensor(t), velocity)
+    def target_to_velocity(self, x_1, # the clean images, or a prediction of them
+                           x_t, # the point z of the path, of the same shape
+                           t, # its time in [0, 1], a number or [B]
+                          ): # the velocity there, like x_t
+        "The velocity (û - z)/s̄ - cΔû when the clean image is (predicted to be) `x_1`. Paper (19)."
         same_shape(x_1, x_t, "x_1", "x_t")
         v = self.operator.pixels(self.weight(x_t, t) * self.operator.modes(x_1, "x_1"), x_t)
         return v - (x_t / self.remaining(x_t, t)).to(x_t.dtype)
-    def epsilon_to_velocity(self, epsilon, x_t, t):
+    def epsilon_to_velocity(self, epsilon, # the noise, or a prediction of it
+                            x_t, # the point z of the path, of the same shape
+                            t, # its time in [0, 1], a number or [B]
+                           ): # the velocity there, like x_t
         "The velocity û - ê - cΔû when the noise is (predicted to be) `epsilon`."
         u = self._blurred(epsilon, x_t, t)
         gain = 1 + self.coefficient * self.operator.eigenvalues(u)      # û - cΔû, one filter
@@ -278,9 +298,13 @@ class HeatProbPath(ProbPath):
         return self.operator.pixels(self.operator.modes(u) / decay, x_t)
     def _blurred(self, epsilon, x_t, t):         # û = (z - (1-t)ê)/max(t, ε)
         same_shape(epsilon, x_t, "epsilon", "x_t")
-        s = expand_time(t, x_t)
-        return ((x_t - (1 - s) * epsilon) / s.clamp(min=self.t_eps)).to(x_t.dtype)
-    def velocity_to_target(self, velocity, x_t, t, max_gain=1e4):
+        time = expand_time(t, x_t)
+        return ((x_t - (1 - time) * epsilon) / time.clamp(min=self.t_eps)).to(x_t.dtype)
+    def velocity_to_target(self, velocity, # the velocity, or a prediction of it
+                           x_t, # the point z of the path, of the same shape
+                           t, # its time in [0, 1], a number or [B]
+                           max_gain=1e4, # to divide by no weight below 1/max_gain
+                          ): # the clean images, like x_t
         "The clean image when the velocity is `velocity`. Ill-posed: errors grow by 1/w, capped."
         V, Z = self._modes(velocity, x_t, "velocity")
         weight = self.weight(x_t, t).clamp(min=1 / max_gain)
@@ -289,15 +313,19 @@ class HeatProbPath(ProbPath):
         one = Process.error_gain(self, prediction, loss, x, t)
         if prediction == loss: return one
         t = expand_time(t, x)
-        s = self.remaining(x, t)
+        s_bar = self.remaining(x, t)
         decay = self.operator.decay(x, t)
-        gains = dict(x=1 / decay.clamp(min=1 / max_gain), eps=t / s, v=self.velocity_gain(x, t))
+        gains = dict(x=1 / decay.clamp(min=1 / max_gain), eps=t / s_bar, v=self.velocity_gain(x, t))
         if prediction == "x": return decay * gains[loss]                # those of an error of û
-        if prediction == "eps": return gains[loss] / (t.clamp(min=self.t_eps) / s)
+        if prediction == "eps": return gains[loss] / (t.clamp(min=self.t_eps) / s_bar)
         return torch.where(gains["v"] > 0, gains[loss] / gains["v"].clamp(min=1 / max_gain), 0.0)
 
 # %% ../nbs/01_path.ipynb #01_path-044
-def velocity_loss(path, x_hat, x_1, t):
+def velocity_loss(path, # such as HeatProbPath
+                  x_hat, # the predicted images [B, ..., *shape]
+                  x_1, # the clean images, of the same shape
+                  t, # times in [0, 1], a number or [B]
+                 ): # a scalar
     "Mean ‖v_θ - v*‖² of the prediction `x_hat` of images `x_1`, with a single DCT. Paper (20)."
     same_shape(x_hat, x_1, "x_hat", "x_1")
     return (path.weight(x_1, t) * path.operator.modes(x_hat - x_1)).square().mean()
@@ -305,14 +333,18 @@ def velocity_loss(path, x_hat, x_1, t):
 # %% ../nbs/01_path.ipynb #01_path-052
 @register_path("blur")
 class BlurProbPath(ProbPath):
-    "HDFM-blur: z_t = u_t from `t_min` to 1, without noise; it begins at blurred images."
+    """HDFM-blur: z_t = u_t from `t_min` to 1, without noise; it begins at blurred images.
+
+    Call `fit(images)` before you sample: the beginning is a Gaussian of the blurred modes."""
     has_noise = False
     pairs = (("x", "v"), ("x", "x"), ("v", "v"), ("v", "x"))
     help = dict(blur_strength="r of the blur, above 0", spectrum=HeatProbPath.help["spectrum"],
                 t_min="where the path of blur alone begins")
 
-    def __init__(self, shape, blur_strength: float = 1.0, t_min: float = 0.01,
-                 spectrum: str = "spectral"):
+    def __init__(self, shape, # of the grid: an int, or a tuple of one to three ints
+                 blur_strength: float = 1.0, # r > 0
+                 t_min: float = 0.01, # the time at which the path begins
+                 spectrum: str = "spectral"): # or "finite_difference"
         super().__init__(HeatOperator(shape, blur_strength, spectrum))
         self.blur_strength = self.operator.blur_strength
         self.spectrum = spectrum

@@ -12,6 +12,7 @@ import io
 import itertools
 import json
 import math
+import warnings
 from html import escape
 
 import torch
@@ -21,6 +22,8 @@ from PIL import Image
 def book_style():
     "Use the book's figure style from here on; in a notebook, with two pixels a point."
     import matplotlib.pyplot as plt
+    # PyTorch's forward derivatives use a function of PyTorch that warns of its age: a red box
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     plt.style.use("hdfm.book")
     try: from matplotlib_inline.backend_inline import set_matplotlib_formats
     except ImportError: return
@@ -125,7 +128,7 @@ def _slider(name, values, start):
     place = list(values).index(start)
     told = f'aria-valuetext="{escape(names[place])}" data-names="{escape(json.dumps(names))}"'
     slider = (f'<input type="range" min="0" max="{len(names) - 1}" value="{place}" {told} '
-              'style="flex: 1; min-width: 6em">')
+              'style="flex: 1; min-width: 6em" data-lm-suppress-shortcuts="true">')
     value = f'<output style="min-width: 4em">{escape(names[place])}</output>'
     style = "display: flex; gap: 0.5em; flex: 1; min-width: 14em; align-items: center"
     return f'<label style="{style}">{escape(name)} {slider}{value}</label>'

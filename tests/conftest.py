@@ -17,6 +17,12 @@ sys.path.insert(0, str(ROOT / "tools"))
 os.environ["OMP_NUM_THREADS"] = "1"  # for the processes the tests start: several on few cores
 
 
+def pytest_addoption(parser):
+    names = '"all", or names such as "00_core show"; two notebooks by default'
+    parser.addoption("--notebooks", help=f"what tests/test_jupyterlab.py opens: {names}")
+    parser.addoption("--screenshots", type=Path, help="the folder for its pictures")
+
+
 def hdfm(*args, module="hdfm", **kwargs):
     """Run the command in a process of its own and return it when done."""
     command = [sys.executable, "-m", module, *map(str, args)]

@@ -23,7 +23,7 @@ HEAVY = {
     "tqdm",
     "IPython",
 }
-LONGEST_MODULE = 350
+LONGEST_MODULE = 350  # lines that hold something; blank ones and marks of cells do not count
 DOOR = "__main__"
 
 
@@ -199,7 +199,8 @@ def test_the_door_opens_one_room():
 
 @pytest.mark.parametrize("module", library())
 def test_no_module_is_too_long(module):
-    lines = len(library()[module].read_text(encoding="utf-8").splitlines())
+    text = library()[module].read_text(encoding="utf-8")
+    lines = sum(bool(line.strip()) and not line.startswith("# %%") for line in text.splitlines())
     assert lines <= LONGEST_MODULE, f"{module} has {lines} lines"
 
 

@@ -77,9 +77,9 @@ def of_outputs(cell):
             yield f"an output wider than {WIDEST} characters"
 
 
-def of_code(cell):
-    """What is wrong with a code cell."""
-    kinds = imports(cell)
+def of_code(cell, is_script=False):
+    """What is wrong with a code cell; a script, as those of the README, imports where it likes."""
+    kinds = [] if is_script else imports(cell)
     found = directives(cell)
     if any(kinds) and not all(kinds):
         yield "imports and other code in one cell"
@@ -117,7 +117,8 @@ def chapters():
 def of_chapter(path, cells, names):
     """(cell, what is wrong) of a notebook."""
     for cell in cells:
-        found = of_code(cell) if cell["cell_type"] == "code" else of_prose(cell, names)
+        is_code = cell["cell_type"] == "code"
+        found = of_code(cell, path.stem == "index") if is_code else of_prose(cell, names)
         yield from ((cell["id"], problem) for problem in found)
     opening = next((c for c in cells[1:] if c["cell_type"] == "markdown" or is_seen(c)), None)
     if path.stem[:2].isdigit() and opening and opening["cell_type"] == "code":
