@@ -246,7 +246,7 @@ class JiT(nn.Module):
                 labels=None, # [B], class numbers; num_classes or None for no class
                 features=(), # numbers of blocks, counted from 1, whose outputs are wanted too
                ): # the prediction, shaped like z; with features, a pair of it and a list
-        """The prediction; with `features` also the patch tokens `[B, grid², width]` of those blocks.
+        """The prediction; with `features` also patch tokens `[B, grid², width]` of those blocks.
 
         A `ValueError` for images or labels that do not fit."""
         size = self.grid * self.patch_size
