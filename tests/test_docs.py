@@ -61,7 +61,7 @@ def test_entries_stand_at_the_end_in_the_order_of_the_chapter(proc):
     assert places == sorted(places)
     assert "def heun(predict, path, z, ts)" in last and "_trust" not in last
     paths = texts(proc, "01_path.ipynb")[-1]
-    assert "class HeatProbPath(" in paths and "| `blur_strength` | float | 1.0 | r of" in paths
+    assert "class HeatProbPath(" in paths and "| `blur_strength` | float | `1.0` | r of" in paths
 
 
 def test_a_broken_notebook_is_named_in_one_line(tmp_path):
@@ -125,7 +125,7 @@ def test_nothing_in_a_comment_breaks_an_entry():
     signature = text.split("```python\n")[1].split("\n```")[0]
     assert signature == "def example(x, scale=1.0, *rest, name='a|b', **options)"
     assert r"| `x` |  |  | images `[B, C, H, W]` \| in \*stars\* |" in text
-    assert r"| `scale` | float | 1.0 | an unpaired \` backtick |" in text
+    assert r"| `scale` | float | `1.0` | an unpaired \` backtick |" in text
     assert "| `**options` |  |  | passed on, and explained on two lines |" in text
     assert r"**Returns** a `Thing` of \[1, 2\]" in text
     assert r"Does \<it\> with `x_1` and\_more\_ of \$this." in text
@@ -133,7 +133,7 @@ def test_nothing_in_a_comment_breaks_an_entry():
 
 def test_a_class_is_a_class_with_its_methods():
     text = reference.entry(Callable, "Callable", "hdfm.example", full=("Callable.small",))
-    assert "class Callable(size=3)" in text and "| `size` | int | 3 | how large |" in text
+    assert "class Callable(size=3)" in text and "| `size` | int | `3` | how large |" in text
     assert "Call self as a function" not in text and "Something that is called." in text
     assert "[`small(*, quick=False)`](#hdfm.example.Callable.small) | A small one." in text
     assert "[`area`]{#hdfm.example.Callable.area} | Its area." in text
@@ -141,7 +141,7 @@ def test_a_class_is_a_class_with_its_methods():
 
 def test_the_fields_of_a_dataclass_are_told():
     text = reference.entry(Row, "Row", "hdfm.example")
-    assert "| `a` | int | 1 | the first |" in text
+    assert "| `a` | int | `1` | the first |" in text
     assert "| `b` | list | a new one | the second |" in text
     assert "Row(a: int" not in text and "class Row(a=1, b=…)" in text
 
@@ -179,6 +179,8 @@ def test_links_leave_code_formulas_headings_and_links_alone():
         ]
     )
     assert processors.linked(kept) == kept
+    exported = processors.linked("**Exports** `check`")
+    assert exported == "**Exports** [`check`](exercise.html#hdfm.exercise.check)"
     twice = processors.linked("`make_path` and `make_path`")
     assert twice == "[`make_path`](path.html#hdfm.path.make_path) and `make_path`"
 

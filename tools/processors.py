@@ -174,15 +174,16 @@ def targets():
     return found
 
 
-def address(text):
+def address(text, is_export=False):
     """Where a piece of code in prose leads, or None.
 
-    A call, a dotted name, a class and a name of several words are meant; `check` may be a word.
+    A call, a dotted name, a class and a name of several words are meant; `check` may be a word,
+    but for the line that says what a chapter exports.
     """
     name = re.sub(r"\(.*\)$", "", text)
     is_name = re.fullmatch(r"[A-Za-z_][\w.]*", name)
     is_clear = text != name or "." in name or "_" in name or re.match(r"[A-Z]\w*[a-z]", name)
-    return targets().get(name) if is_name and is_clear else None
+    return targets().get(name) if is_name and (is_clear or is_export) else None
 
 
 SPANS = re.compile(r"\[[^\[\]]*\]\([^)]*\)|\[[^\[\]]*\]\{[^}]*\}|\$[^$\n]+\$|<[^>\n]+>|`([^`\n]+)`")
@@ -194,7 +195,7 @@ def linked(source):
 
     def link(match):
         text = match.group(1)
-        target = address(text) if text else None
+        target = address(text, line.startswith("**Exports**")) if text else None
         if not target or target in seen:
             return match.group(0)
         seen.add(target)

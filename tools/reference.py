@@ -16,6 +16,7 @@ import tokenize
 WIDEST = 88  # characters of a signature on one line
 MOST = 12  # arguments that a signature lists
 GITHUB = "https://github.com/hdfm/hdfm/blob/main"
+WORDS = ("a function", "a new one")  # instead of a default that has no short form
 EMPTY = inspect.Parameter.empty
 STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
@@ -216,7 +217,7 @@ def said(parameter):
     if parameter.default is EMPTY:
         return text
     value = default(parameter)
-    is_long = value in ("a function", "a new one") or len(value) > WIDEST // 2
+    is_long = value in WORDS or len(value) > WIDEST // 2
     return f"{text}={'…' if is_long else value}"
 
 
@@ -271,7 +272,9 @@ def arguments_table(symbol):
         meaning = notes.get(p.name) or options.get(p.name, "")
         name = code(STARS.get(p.kind, "") + p.name)
         row = [name, *([escaped(types[p.name])] if has_types else [])]
-        rows.append([*row, escaped(default(p)), prose(cell(str(meaning)))])
+        value = default(p)
+        value = value if value in WORDS else code(value)
+        rows.append([*row, value, prose(cell(str(meaning)))])
     kept = [0, *(i for i in range(1, len(head)) if any(row[i] for row in rows))]
     head = [head[i] for i in kept]
     rows = [[row[i] for i in kept] for row in rows]
