@@ -30,8 +30,6 @@ def time_grid(steps,         # how many steps, at least 1
     return [*torch.linspace(start, last_time, steps, dtype=torch.float64).tolist(), 1.0]
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-010
-#| code-fold: true
-#| code-summary: "register_solver and SOLVERS"
 NEEDS = dict(velocity="the velocity of a flow", clocks="the clocks of signal and noise",
              target="a clean image without an ill-posed inverse", noise="noise on the path",
              laplacian="the Laplacian of blur", chain="a chain of levels")
@@ -104,16 +102,12 @@ def _adaptive(predict, path, z, ts, average):
     return z
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-016
-#| code-fold: true
-#| code-summary: "adaptive_euler"
 @register_solver({"velocity", "noise", "laplacian"}, asks=lambda ts: [*ts[:-1], *ts[1:]])
 def adaptive_euler(predict, path, z, ts):
     "Euler's method with the paper's correction (24): two evaluations a step. See `euler`."
     return _adaptive(predict, path, z, ts, average=False)
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-aheun
-#| code-fold: true
-#| code-summary: "adaptive_heun"
 @register_solver({"velocity", "noise", "laplacian"}, asks=lambda ts: [*ts[:-1], *ts[1:]])
 def adaptive_heun(predict, path, z, ts):
     "Heun's method with the paper's correction (24): two evaluations a step. See `euler`."
@@ -170,8 +164,6 @@ def ancestral_step(path, # one with clocks and noise
     return path.operator.pixels(mean + noise, z)
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-ancestral
-#| code-fold: true
-#| code-summary: "ancestral"
 @register_solver({"clocks", "noise", "target"}, stochastic=True)
 def ancestral(predict, path, z, ts, generator=None):
     "Ancestral sampling: fresh noise after every prediction, one evaluation a step. See `euler`."
@@ -180,8 +172,6 @@ def ancestral(predict, path, z, ts, generator=None):
     return z
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-028
-#| code-fold: true
-#| code-summary: "chain"
 @register_solver({"chain"}, stochastic=True)
 def chain(predict, path, z, ts, generator=None):
     "One step of the path's own chain for each step of `ts`, one evaluation each. See `euler`."
@@ -206,8 +196,6 @@ def diffeq_solver(method, # a name that torchdiffeq's odeint knows, such as dopr
 _ = register_solver({"velocity"}, None, "dopri5")(diffeq_solver("dopri5", rtol=1e-4, atol=1e-4))
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-033
-#| code-fold: true
-#| code-summary: "solvers_for"
 def solvers_for(path,           # any path
                 prediction="x", # what the network predicts: x, eps or v
                ) -> list:       # keys of SOLVERS
@@ -289,8 +277,6 @@ def guided(model,       # a network model(z, t, labels) with num_classes
     return output
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-predictor
-#| code-fold: true
-#| code-summary: "predictor"
 def predictor(model,       # a network model(z, t, labels) with num_classes
               path,        # the path it was trained on
               labels=None, # [B] class numbers; None for a network without classes
@@ -324,8 +310,6 @@ def _beginning(path, like, z=None, t_start=None, generator=None):
     raise ValueError(f"z has shape {tuple(z.shape)}; here it must be {tuple(like.shape)}")
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-073
-#| code-fold: true
-#| code-summary: "Sampling"
 def _setting(default, help, **more): return field(default=default, metadata=dict(help=help, **more))
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def test_entries_stand_at_the_end_in_the_order_of_the_chapter(proc):
     assert places == sorted(places)
     assert "def heun(predict, path, z, ts)" in last and "_trust" not in last
     paths = texts(proc, "01_path.ipynb")[-1]
-    assert "class HeatProbPath(" in paths and "| `blur_strength` | float | `1.0` | r of" in paths
+    assert "class HeatProbPath(" in paths and "| `blur_strength` | float | `1.0` | r ≥ 0" in paths
 
 
 def test_a_broken_notebook_is_named_in_one_line(tmp_path):
