@@ -300,7 +300,7 @@ def find_source(name):
     forms = [source.form for source in SOURCES.values() if source.form]
     raise ValueError(f"unknown data {name!r}: give one of {', '.join([*DATASETS, *forms])}")
 
-def open_images(name,      # a data set, a folder, a file, hf:NAME; or Images, given back as they are
+def open_images(name,      # a data set, a folder, a file, hf:NAME, or Images, given back
                 size=None, # side in pixels to which pictures of many sizes are cropped
                 seed=0,    # of the replacements of bad pictures
                ) -> Images:
