@@ -116,14 +116,13 @@ def _check_data(name, images, labels, num_classes):
     if labels.is_floating_point() or labels.min() < 0 or labels.max() > last:
         raise ValueError(f"{what}: labels must be whole numbers from 0 to {last}")
 
-# %% ../nbs/10_data.ipynb #10_data-016
 def _pixels_digest(images, labels):
     "SHA-256 of all pixels and labels."
     digest = hashlib.sha256(images.cpu().contiguous().numpy())
     digest.update(labels.cpu().contiguous().numpy())
     return digest.hexdigest()
 
-# %% ../nbs/10_data.ipynb #10_data-104
+# %% ../nbs/10_data.ipynb #10_data-016
 class TensorImages(Images):
     "Images whose `.images` are all of them, with their `.labels`: two tensors."
     shape = property(lambda self: tuple(self.images.shape[1:]), doc="of one image: (C, H, W)")
@@ -135,7 +134,6 @@ class TensorImages(Images):
         indices = torch.as_tensor(indices, dtype=torch.long)
         return Batch(self.images[indices], self.labels[indices], [])
 
-# %% ../nbs/10_data.ipynb #10_data-105
 @register_source("data set")
 @dataclass(frozen=True)
 class ImageData(TensorImages):
@@ -168,10 +166,8 @@ def digits():
 
 DATASETS["digits"] = digits
 
-# %% ../nbs/10_data.ipynb #10_data-106
-def load_data(name,          # a key of DATASETS, such as digits, fashion-small or photos-32
-              split="train", # or test: what nobody trains on, where there is such a set
-             ) -> ImageData:
+def load_data(name,           # a key of DATASETS, such as digits or photos-32
+              split="train"): # or test: what nobody trains on, where there is such a set
     "The data set of that name, checked; the split `test` holds what nobody trains on."
     whole = {"train": name, "test": f"{name}-test"}.get(split, f"{name}-{split}")
     if whole not in DATASETS:
@@ -281,12 +277,8 @@ class Purpose(IntEnum):
     REPLACEMENT = 10    # which picture takes the place of a broken one
 
 # %% ../nbs/10_data.ipynb #10_data-036
-def derived_seed(seed,    # of the run
-                 step,    # or epoch
-                 purpose, # a Purpose
-                 *more,   # whole numbers of at least 0
-                ) -> int: # below 2 to the power 63
-    "A well-mixed seed that is a function of its arguments and of nothing else."
+def derived_seed(seed, step, purpose, *more):
+    "A well-mixed 63-bit seed: a function of a seed, a step or epoch, a `Purpose`, and numbers ≥ 0."
     state = np.random.SeedSequence((seed, step, Purpose(purpose), *more))
     return int(state.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
@@ -297,12 +289,8 @@ def epoch_order(seed, epoch, n):
     generator = torch.Generator().manual_seed(derived_seed(seed, epoch, Purpose.ORDER))
     return torch.randperm(n, generator=generator)
 
-def batch_indices(step,       # from 0
-                  batch_size,
-                  n,          # number of images of the data set
-                  seed,       # of the run
-                 ) -> Tensor: # [batch_size], whole numbers from 0 to n - 1
-    "Which images make up the batch of a step."
+def batch_indices(step, batch_size, n, seed): # n: number of images of the data set
+    "Which images make up the batch of `step` (from 0): `[batch_size]`."
     start = step * batch_size
     parts = []
     while (taken := sum(map(len, parts))) < batch_size:
@@ -330,11 +318,7 @@ def _check_shares(batch_size, part, size):
 # %% ../nbs/10_data.ipynb #10_data-109
 class StepBatches:
     "The parts of each batch that belong to `rank` of `size`, from step `start` on, as indices."
-    def __init__(self, n, # number of images
-                 steps, batch_size, seed,
-                 start=0,   # the first step
-                 part=None, # images in one pass; None: this process's whole share
-                 rank=0, size=1): # number of this process, and how many there are
+    def __init__(self, n, steps, batch_size, seed, start=0, part=None, rank=0, size=1):
         _check_shares(batch_size, part, size)
         self.n = n
         self.steps = steps
