@@ -306,16 +306,6 @@ def some_images(data, n, seed): # floats [n, C, H, W] in [-1, 1]
     return as_floats(data.read(list(which)).images)
 
 # %% ../nbs/10_data.ipynb #10_data-045
-def _check_shares(batch_size, part, size):
-    "Refuse a batch that does not divide into parts of `part` images for each of `size` processes."
-    unit = (part or 1) * size
-    if batch_size % unit:
-        parts = f" in parts of {part}" if part else ""
-        raise ValueError(f"a batch of {batch_size} images cannot be shared by {size} processes"
-                         f"{parts}; choose a batch_size that is a multiple of {unit}, "
-                         "or another number of processes")
-
-# %% ../nbs/10_data.ipynb #10_data-109
 class StepBatches:
     "The parts of each batch that belong to `rank` of `size`, from step `start` on, as indices."
     def __init__(self, n, steps, batch_size, seed, start=0, part=None, rank=0, size=1):
@@ -336,6 +326,15 @@ class StepBatches:
                 yield whole[number * self.part:(number + 1) * self.part].tolist()
 
 # %% ../nbs/10_data.ipynb #10_data-046
+def _check_shares(batch_size, part, size):
+    "Refuse a batch that does not divide into parts of `part` images for each of `size` processes."
+    unit = (part or 1) * size
+    if batch_size % unit:
+        parts = f" in parts of {part}" if part else ""
+        raise ValueError(f"a batch of {batch_size} images cannot be shared by {size} processes"
+                         f"{parts}; choose a batch_size that is a multiple of {unit}, "
+                         "or another number of processes")
+
 def _as_is(batch): return batch
 
 def batches(data, order, workers=0, pin=False, worker_init_fn=None):
