@@ -16,9 +16,9 @@ from .path import HeatProbPath, PathSample, ProbPath, Process, register_path
 
 # %% ../nbs/16_baselines.ipynb #16_baselines-007
 class BlurLevels:
-    "Gaussian blurs of σ_0 = 0 and σ_1..σ_K pixels, even in log σ from 0.5 to `blur_max`."
+    "Gaussian blurs of b_0 = 0 and b_1..b_K pixels, even in log b from 0.5 to `blur_max`."
     def __init__(self, shape, levels=100,
-                 blur_max=None): # σ_K; None: three quarters of the longer side
+                 blur_max=None): # b_K; None: three quarters of the longer side
         self.operator = HeatOperator(shape)
         self.levels = int(levels)
         self.blur_max = 0.75 * max(self.operator.shape) if blur_max is None else float(blur_max)
@@ -35,7 +35,7 @@ class BlurLevels:
         return (self.levels * (1 - expand_time(t, x).double())).round().long()
 
     def blurred(self, x, k):
-        "Level `k` of the images `x`: IDCT(exp(-λσ_k²/2)·DCT(x))."
+        "Level `k` of the images `x`, (16.1)."
         sigma = self.blurs.to(x.device)[k].to(x.dtype)
         decay = torch.exp(-self.operator.eigenvalues(x) * sigma**2 / 2)
         return self.operator.pixels(decay * self.operator.modes(x), x)
@@ -52,7 +52,8 @@ class InverseHeat(BlurLevels, Process):
                 sampling_noise="standard deviation of the fresh noise after every step of sampling")
 
     def __init__(self, shape, levels: int = 100, blur_max: float | None = None,
-                 noise_scale: float = 0.02, sampling_noise: float = 0.025):
+                 noise_scale: float = 0.02, # σ
+                 sampling_noise: float = 0.025): # δ
         super().__init__(shape, levels, blur_max)
         self.noise_scale = float(noise_scale)
         self.sampling_noise = float(sampling_noise)
@@ -183,6 +184,7 @@ class LaplacianFlow(ProbPath):
         begin = self.operator.band.to(t) / self.scales
         return torch.where(t < begin, 0 * t, (t - begin) / (1 - begin)), 1 - t
 
+# %% ../nbs/16_baselines.ipynb #16_baselines-104
 @register_path("pyramidal")
 class PyramidalFlow(LaplacianFlow):
     "Pyramidal flow's path: a scale is at its full signal when the next one begins."

@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['SOURCES', 'DATASETS', 'PHOTOGRAPHS', 'as_floats', 'as_bytes', 'class_labels', 'Batch', 'Images', 'register_source',
-           'check_data', 'pixels_digest', 'TensorImages', 'ImageData', 'digits', 'load_data', 'fashion', 'photograph',
-           'photographs', 'patch', 'photos', 'read_npz', 'NpzImages', 'Purpose', 'derived_seed', 'epoch_order',
-           'batch_indices', 'some_images', 'check_shares', 'StepBatches', 'as_is', 'batches', 'flips']
+           'TensorImages', 'ImageData', 'digits', 'load_data', 'fashion', 'photographs', 'photos', 'NpzImages',
+           'Purpose', 'derived_seed', 'epoch_order', 'batch_indices', 'some_images', 'StepBatches', 'batches', 'flips']
 
 # %% ../nbs/10_data.ipynb #10_data-003
 import hashlib
@@ -99,7 +98,7 @@ def register_source(name):
     return add
 
 # %% ../nbs/10_data.ipynb #10_data-015
-def check_data(name, images, labels, num_classes):
+def _check_data(name, images, labels, num_classes):
     "Refuse images `[N, C, H, W]` and labels `[N]` that are not what they should be, in one line."
     what = f"data {name!r}"
     check_floating(images, "images")
@@ -117,17 +116,17 @@ def check_data(name, images, labels, num_classes):
     if labels.is_floating_point() or labels.min() < 0 or labels.max() > last:
         raise ValueError(f"{what}: labels must be whole numbers from 0 to {last}")
 
-# %% ../nbs/10_data.ipynb #10_data-016
-def pixels_digest(images, labels):
+def _pixels_digest(images, labels):
     "SHA-256 of all pixels and labels."
     digest = hashlib.sha256(images.cpu().contiguous().numpy())
     digest.update(labels.cpu().contiguous().numpy())
     return digest.hexdigest()
 
+# %% ../nbs/10_data.ipynb #10_data-016
 class TensorImages(Images):
     "Images whose `.images` are all of them, with their `.labels`: two tensors."
     shape = property(lambda self: tuple(self.images.shape[1:]), doc="of one image: (C, H, W)")
-    fingerprint = property(lambda self: pixels_digest(self.images, self.labels))
+    fingerprint = property(lambda self: _pixels_digest(self.images, self.labels))
 
     def __len__(self): return len(self.images)
 
@@ -153,7 +152,7 @@ class ImageData(TensorImages):
     @classmethod
     def open(cls, name, size=None, seed=0): return load_data(name).of_size(size)
 
-    def __post_init__(self): check_data(self.name, self.images, self.labels, self.num_classes)
+    def __post_init__(self): _check_data(self.name, self.images, self.labels, self.num_classes)
 
 # %% ../nbs/10_data.ipynb #10_data-019
 DATASETS = {}                 # name -> function that loads it
@@ -167,7 +166,8 @@ def digits():
 
 DATASETS["digits"] = digits
 
-def load_data(name, split="train"):
+def load_data(name,           # a key of DATASETS, such as digits or photos-32
+              split="train"): # or test: what nobody trains on, where there is such a set
     "The data set of that name, checked; the split `test` holds what nobody trains on."
     whole = {"train": name, "test": f"{name}-test"}.get(split, f"{name}-{split}")
     if whole not in DATASETS:
@@ -191,7 +191,7 @@ PHOTOGRAPHS = {               # the last is held out
     "rocket": "skimage.data/rocket.jpg", "motorcycle": "skimage.data/motorcycle_left.png",
     "cat": "skimage.data/chelsea.png"}
 
-def photograph(name):
+def _photograph(name):
     "A bundled photograph, uint8 `[H, W, 3]`."
     package, file = PHOTOGRAPHS[name].split("/")
     with files(package).joinpath(file).open("rb") as stream:
@@ -199,10 +199,10 @@ def photograph(name):
 
 def photographs():
     "All of them as `{name: pixels}`: the six to learn from and, last, the held-out cat."
-    return {name: photograph(name) for name in PHOTOGRAPHS}
+    return {name: _photograph(name) for name in PHOTOGRAPHS}
 
 # %% ../nbs/10_data.ipynb #10_data-028
-def patch(pixels, size, draw):
+def _patch(pixels, size, draw):
     "A square of `[H, W, 3]` bytes at a random place and scale, shrunk to `size`; mirrored or not."
     short = min(pixels.shape[:2])
     side = int(size * (min(8, short / size))**draw.random())
@@ -216,7 +216,7 @@ def photos(size=32, per_photo=1000):
     "Patches `[6·per_photo, 3, size, size]` of the photographs to learn from."
     draw = np.random.default_rng(0)
     pictures = list(photographs().values())[:-1]
-    patches = [patch(pixels, size, draw) for pixels in pictures for _ in range(per_photo)]
+    patches = [_patch(pixels, size, draw) for pixels in pictures for _ in range(per_photo)]
     images = torch.from_numpy(np.stack(patches)).permute(0, 3, 1, 2).float() / 127.5 - 1
     labels = torch.arange(len(pictures)).repeat_interleave(per_photo)
     return ImageData(f"photos-{size}", images.contiguous(), labels, len(pictures))
@@ -224,7 +224,7 @@ def photos(size=32, per_photo=1000):
 DATASETS |= {f"photos-{size}": partial(photos, size) for size in (16, 32, 64)}
 
 # %% ../nbs/10_data.ipynb #10_data-031
-def read_npz(file):
+def _read_npz(file):
     "(uint8 images `[N, H, W, C]`, labels `[N]`, all 0 if it has none) of an .npz file."
     try:
         with np.load(file, allow_pickle=False) as arrays:
@@ -251,7 +251,7 @@ class NpzImages(TensorImages):
     form = "FILE.npz"
 
     def __init__(self, file):
-        images, labels = read_npz(file)
+        images, labels = _read_npz(file)
         self.name = str(file)
         self.images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
         self.labels = torch.from_numpy(labels.astype(np.int64))
@@ -289,7 +289,7 @@ def epoch_order(seed, epoch, n):
     generator = torch.Generator().manual_seed(derived_seed(seed, epoch, Purpose.ORDER))
     return torch.randperm(n, generator=generator)
 
-def batch_indices(step, batch_size, n, seed):
+def batch_indices(step, batch_size, n, seed): # n: number of images of the data set
     "Which images make up the batch of `step` (from 0): `[batch_size]`."
     start = step * batch_size
     parts = []
@@ -299,26 +299,17 @@ def batch_indices(step, batch_size, n, seed):
     return torch.cat(parts)
 
 # %% ../nbs/10_data.ipynb #10_data-042
-def some_images(data, n, seed):
-    "`n` of `data` chosen by `seed`, all if there are no more: floats, the same in all processes."
+def some_images(data, n, seed): # floats [n, C, H, W] in [-1, 1]
+    "`n` of `data` chosen by `seed`, the same in all processes; all if there are no more."
     everything = range(len(data))
     which = everything if n >= len(data) else epoch_order(seed, 0, len(data))[:n].tolist()
     return as_floats(data.read(list(which)).images)
 
 # %% ../nbs/10_data.ipynb #10_data-045
-def check_shares(batch_size, part, size):
-    "Refuse a batch that does not divide into parts of `part` images for each of `size` processes."
-    unit = (part or 1) * size
-    if batch_size % unit:
-        parts = f" in parts of {part}" if part else ""
-        raise ValueError(f"a batch of {batch_size} images cannot be shared by {size} processes"
-                         f"{parts}; choose a batch_size that is a multiple of {unit}, "
-                         "or another number of processes")
-
 class StepBatches:
     "The parts of each batch that belong to `rank` of `size`, from step `start` on, as indices."
     def __init__(self, n, steps, batch_size, seed, start=0, part=None, rank=0, size=1):
-        check_shares(batch_size, part, size)
+        _check_shares(batch_size, part, size)
         self.n = n
         self.steps = steps
         self.batch_size = batch_size
@@ -335,12 +326,21 @@ class StepBatches:
                 yield whole[number * self.part:(number + 1) * self.part].tolist()
 
 # %% ../nbs/10_data.ipynb #10_data-046
-def as_is(batch): return batch
+def _check_shares(batch_size, part, size):
+    "Refuse a batch that does not divide into parts of `part` images for each of `size` processes."
+    unit = (part or 1) * size
+    if batch_size % unit:
+        parts = f" in parts of {part}" if part else ""
+        raise ValueError(f"a batch of {batch_size} images cannot be shared by {size} processes"
+                         f"{parts}; choose a batch_size that is a multiple of {unit}, "
+                         "or another number of processes")
+
+def _as_is(batch): return batch
 
 def batches(data, order, workers=0, pin=False, worker_init_fn=None):
     "A `DataLoader` that yields the `Batch`es of `data` in the `order` of a `StepBatches`."
     own = torch.Generator().manual_seed(0)
-    return DataLoader(data, batch_sampler=order, collate_fn=as_is, num_workers=workers,
+    return DataLoader(data, batch_sampler=order, collate_fn=_as_is, num_workers=workers,
                       pin_memory=pin, worker_init_fn=worker_init_fn, generator=own)
 
 # %% ../nbs/10_data.ipynb #10_data-052

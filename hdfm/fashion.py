@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CLASSES', 'FASHION', 'SHA256', 'MIRRORS', 'DamagedFile', 'unpacked', 'verified', 'idx_bytes', 'read_idx', 'find_file',
-           'data_folder', 'system_folders', 'cache_folder', 'from_folder', 'fetch', 'why', 'download', 'from_cache',
-           'found_elsewhere', 'contents_of', 'first_of_each', 'fashion_arrays']
+           'system_folders', 'cache_folder', 'fetch', 'download', 'found_elsewhere', 'contents_of', 'first_of_each',
+           'fashion_arrays']
 
 # %% ../nbs/09_fashion.ipynb #09_fashion-003
 import gzip
@@ -93,7 +93,7 @@ def find_file(folder, name):
     paths = [Path(folder) / f"{name}{ending}" for ending in ("", ".gz")]
     return next(filter(Path.is_file, paths), None)
 
-def data_folder(name):
+def _data_folder(name):
     "The folder of a file at HDFM_DATA or up to two levels below; None if it is not there."
     root = os.environ.get("HDFM_DATA")
     if not root: return None
@@ -110,7 +110,7 @@ def cache_folder():
     import pooch
     return pooch.os_cache("hdfm") / "fashion"
 
-def from_folder(folder, name, remedy):
+def _from_folder(folder, name, remedy):
     "The contents of a file that must be in a folder."
     path = find_file(folder, name)
     if path is None:
@@ -121,6 +121,7 @@ def from_folder(folder, name, remedy):
 MIRRORS = ["http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"]
 
+# %% ../nbs/09_fashion.ipynb #09_fashion-115
 def fetch(mirror, name, cache):
     "The contents of a file from a mirror. It is put into the cache when it is found to be right."
     import pooch
@@ -136,7 +137,8 @@ def fetch(mirror, name, cache):
         part.unlink(missing_ok=True)
     return contents
 
-def why(error):
+# %% ../nbs/09_fashion.ipynb #09_fashion-116
+def _why(error):
     "What went wrong with a download, in a few words."
     if isinstance(error, DamagedFile): return "sent something else, or not all of it"
     response = getattr(error, "response", None)
@@ -150,14 +152,14 @@ def download(name, cache, mirrors=None):
         try:
             return fetch(mirror, name, cache)
         except (OSError, DamagedFile) as error:
-            reasons.append(f"{urlsplit(mirror).netloc}: {why(error)}")
+            reasons.append(f"{urlsplit(mirror).netloc}: {_why(error)}")
     raise FileNotFoundError(
         f"Fashion-MNIST is not on this machine, and {name}.gz could not be downloaded into {cache} "
         f"({'; '.join(reasons)}): apt-get install dataset-fashion-mnist, or name a folder that has "
         "its four files in HDFM_DATA, or try again with a network")
 
 # %% ../nbs/09_fashion.ipynb #09_fashion-025
-def from_cache(cache, name):
+def _from_cache(cache, name):
     "The contents of a file from the cache; what is damaged there is deleted. None if it has none."
     path = find_file(cache, name)
     if path is None: return None
@@ -169,7 +171,7 @@ def from_cache(cache, name):
 
 def found_elsewhere(name):
     "Yield (folder, what to do if its file is damaged) of the places that others fill."
-    named = data_folder(name)
+    named = _data_folder(name)
     if named: yield named, "put the right one there, or unset HDFM_DATA"
     for place in system_folders():
         if find_file(place, name):
@@ -177,10 +179,10 @@ def found_elsewhere(name):
 
 def contents_of(name, folder=None):
     "The contents of a file from the first place that has it; `folder` is the only place if given."
-    if folder: return from_folder(folder, name, "put it there, or name another folder")
-    for place, remedy in found_elsewhere(name): return from_folder(place, name, remedy)
+    if folder: return _from_folder(folder, name, "put it there, or name another folder")
+    for place, remedy in found_elsewhere(name): return _from_folder(place, name, remedy)
     cache = cache_folder()
-    contents = from_cache(cache, name)
+    contents = _from_cache(cache, name)
     return download(name, cache) if contents is None else contents
 
 # %% ../nbs/09_fashion.ipynb #09_fashion-027
@@ -190,8 +192,10 @@ def first_of_each(labels, n):
     return np.sort(np.concatenate(each))
 
 # %% ../nbs/09_fashion.ipynb #09_fashion-028
-def fashion_arrays(name="fashion", folder=None):
-    """Images `[N, 28, 28]` and labels `[N]`, both uint8, of a data set of `FASHION`.
+def fashion_arrays(name="fashion", # a key of FASHION
+                   folder=None,    # the only place that is searched, if it is given
+                  ): # (images [N, 28, 28], labels [N]), both uint8
+    """Images and labels of a data set of `FASHION`.
 
     The sample is in the package. The files of the others are looked for in `folder` alone if it
     is given; else below the folder that the environment variable HDFM_DATA names, where Debian's
@@ -202,7 +206,7 @@ def fashion_arrays(name="fashion", folder=None):
         raise ValueError(f"no data set {name!r} of clothes; choose one of {', '.join(FASHION)}")
     small = name.startswith("fashion-small")
     sample = files("hdfm") / "samples" / "fashion-small"
-    read = [from_folder(sample, file, "install hdfm again") if small else contents_of(file, folder)
+    read = [_from_folder(sample, file, "install hdfm again") if small else contents_of(file, folder)
             for file in FASHION[name]]
     images, labels = map(read_idx, read)
     return images, labels

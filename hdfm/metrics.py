@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['READERS', 'feature_statistics', 'frechet_of_statistics', 'frechet_distance', 'merge_statistics', 'mode_moments',
-           'frechet_of_moments', 'mode_frechet', 'kernel', 'mean_of_pairs', 'squared_mmd', 'kernel_distance',
-           'distances', 'reach', 'precision_recall', 'digit_reader', 'classifier_accuracy', 'nearest_distances',
-           'nearest_distance', 'nearest_ratio', 'seam_steps', 'seam_ratio']
+           'frechet_of_moments', 'mode_frechet', 'squared_mmd', 'kernel_distance', 'precision_recall', 'digit_reader',
+           'classifier_accuracy', 'nearest_distances', 'nearest_distance', 'nearest_ratio', 'seam_steps', 'seam_ratio']
 
 # %% ../nbs/14_metrics.ipynb #14_metrics-003
 import numpy as np
@@ -15,15 +14,18 @@ import torch
 from .core import dct, mean_and_deviation, moments
 
 # %% ../nbs/14_metrics.ipynb #14_metrics-007
-def feature_statistics(features):
-    "(mean `[D]`, covariance `[D, D]`) of features `[N, ...]`, in float64; N at least 2."
+def feature_statistics(features, # [N, ...], N at least 2
+                      ): # (mean [D], covariance [D, D]), in float64
+    "The Gaussian that fits a set of features."
     features = features.flatten(1).double()
     if len(features) < 2:
         raise ValueError(f"{len(features)} images; a covariance needs at least 2")
     return features.mean(0), torch.atleast_2d(torch.cov(features.T))
 
-def frechet_of_statistics(mean_a, covariance_a, mean_b, covariance_b):
-    "Squared Fréchet distance between two Gaussians, given as means `[D]` and covariances `[D, D]`."
+def frechet_of_statistics(mean_a, covariance_a, # [D] and [D, D]
+                          mean_b, covariance_b,
+                         ) -> float:
+    "Squared Fréchet distance between two Gaussians, (14.1)."
     values, vectors = torch.linalg.eigh(covariance_a)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T                    # A^{1/2}
     cross = torch.linalg.eigvalsh(root @ covariance_b @ root).clamp(min=0).sqrt().sum()
@@ -31,8 +33,10 @@ def frechet_of_statistics(mean_a, covariance_a, mean_b, covariance_b):
     return float(shift + covariance_a.trace() + covariance_b.trace() - 2 * cross)
 
 # %% ../nbs/14_metrics.ipynb #14_metrics-008
-def frechet_distance(a, b):
-    "Squared Fréchet distance between Gaussians fitted to sets of vectors `[N, D]` and `[M, D]`."
+def frechet_distance(a, # [N, ...], flattened to vectors; N at least 2
+                     b, # [M, ...]
+                    ) -> float: # in units of squared features
+    "Squared Fréchet distance between the Gaussians that fit two sets."
     for name, x in (("first", a), ("second", b)):
         if len(x) < 2:
             raise ValueError(f"the {name} set has {len(x)} images; a covariance needs at least 2")
@@ -62,49 +66,62 @@ def frechet_of_moments(a, b):
     squares = (mean_a - mean_b).square().sum() + (deviation_a - deviation_b).square().sum()
     return float(squares)
 
-def mode_frechet(a, b):
-    "Squared Fréchet distance of images, their DCT modes taken as independent Gaussians."
+def mode_frechet(a, # images [N, C, H, W], N at least 2
+                 b, # images [M, C, H, W]
+                ) -> float:
+    "Squared Fréchet distance of images, their modes taken as independent Gaussians, (14.2)."
     return frechet_of_moments(mode_moments(a), mode_moments(b))
 
 # %% ../nbs/14_metrics.ipynb #14_metrics-021
-def kernel(x, y): return (x @ y.T / x.shape[1] + 1)**3
+def _kernel(x, y): return (x @ y.T / x.shape[1] + 1)**3
 
-def mean_of_pairs(products):
+def _mean_of_pairs(products):
     "The mean of a square matrix but for its diagonal."
     n = len(products)
     return (products.sum() - products.trace()) / (n * (n - 1))
 
 def squared_mmd(a, b):
     "Unbiased squared maximum mean discrepancy of sets `[N, D]` and `[M, D]`, cubic kernel."
-    return mean_of_pairs(kernel(a, a)) + mean_of_pairs(kernel(b, b)) - 2 * kernel(a, b).mean()
+    return _mean_of_pairs(_kernel(a, a)) + _mean_of_pairs(_kernel(b, b)) - 2 * _kernel(a, b).mean()
 
-def kernel_distance(a, b, size=1000, subsets=100, seed=2020):
-    "(mean, standard deviation) of `squared_mmd` over random `subsets` of `size` rows of each set."
+def kernel_distance(a, # [N, D]
+                    b, # [M, D]
+                    size=1000,   # rows of each set in a subset, at most N and M
+                    subsets=100, # random ones
+                    seed=2020,
+                   ): # (mean, standard deviation) over the subsets
+    "The kernel distance, (14.3)."
     rng = np.random.RandomState(seed)                  # as torch-fidelity draws them
     def some(x): return x[torch.from_numpy(rng.choice(len(x), size, replace=False))].double()
     found = torch.stack([squared_mmd(some(a), some(b)) for _ in range(subsets)])
     return found.mean().item(), found.std(correction=0).item()
 
 # %% ../nbs/14_metrics.ipynb #14_metrics-025
-def distances(a, b, chunk=500):
+def _distances(a, b, chunk=500):
     "Yield the distances of `chunk` rows of `a` at a time to all rows of `b`."
     for few in a.split(chunk): yield torch.cdist(few, b)
 
-def reach(x, neighbours):
+def _reach(x, neighbours):
     "The distance of each row of `[N, D]` to its neighbour of that number."
-    return torch.cat([far.kthvalue(neighbours + 1).values for far in distances(x, x)])
+    return torch.cat([far.kthvalue(neighbours + 1).values for far in _distances(x, x)])
 
-def precision_recall(generated, real, neighbours=3):
-    "The share of `generated` within reach of `real`, and of `real` within reach of `generated`."
+def precision_recall(generated,    # [N, ...]
+                     real,         # [M, ...]
+                     neighbours=3, # whose distance is the reach of a vector
+                    ): # (precision, recall)
+    "The share of generated vectors within reach of real ones, and the other way round."
     def share(x, of):
-        around = reach(of, neighbours)
-        return torch.cat([(far <= around).any(1) for far in distances(x, of)]).float().mean().item()
+        around = _reach(of, neighbours)
+        inside = torch.cat([(far <= around).any(1) for far in _distances(x, of)])
+        return inside.float().mean().item()
     generated, real = (x.flatten(1).double() for x in (generated, real))
     return share(generated, real), share(real, generated)
 
 # %% ../nbs/14_metrics.ipynb #14_metrics-029
-def digit_reader(data, fitted=1200):
-    "`read(images)` → labels: an SVM fitted on the first `fitted` real digits."
+def digit_reader(data, # the digits, as ImageData
+                 fitted=1200, # on so many, the first
+                ): # a function of images that returns labels
+    "A support-vector machine that reads digits."
     from sklearn.svm import SVC
     def pixels(images):                              # 0 to 16, as the data set has them
         return ((images.clamp(-1, 1) + 1) * 8).flatten(1).cpu().numpy()
@@ -113,13 +130,20 @@ def digit_reader(data, fitted=1200):
 
 READERS = {"digits": digit_reader}                   # data set -> function that makes its reader
 
-def classifier_accuracy(read, images, labels):
-    "The share of `images` that `read` takes for the class asked for."
+def classifier_accuracy(read,   # a function of images that returns labels
+                        images, # [N, C, H, W]
+                        labels, # [N], what was asked for
+                       ) -> float:
+    "The share of images that are taken for the class asked for."
     return (read(images) == labels.cpu()).float().mean().item()
 
 # %% ../nbs/14_metrics.ipynb #14_metrics-032
-def nearest_distances(images, real, neighbour=1, chunk=250):
-    "RMS pixel distance `[N]` of each of `images` to its nearest of `real` (or second nearest ...)."
+def nearest_distances(images, # [N, ...]
+                      real,   # [M, ...]
+                      neighbour=1, # 2: the second nearest, and so on
+                      chunk=250,   # images at a time
+                     ): # [N], in pixel values
+    "RMS distance per pixel of each image to its nearest real one."
     images, real = (x.flatten(1).double() for x in (images, real))
     lengths = real.square().sum(1)
     found = []
@@ -129,16 +153,21 @@ def nearest_distances(images, real, neighbour=1, chunk=250):
         found.append((few[:, None] - near).square().mean(2).amax(1).sqrt())
     return torch.cat(found)
 
-def nearest_distance(images, real, leave_one_out=False):
-    "Median RMS pixel distance to the nearest of `real` (the second nearest, if the sets are one)."
+def nearest_distance(images, real,
+                     leave_one_out=False, # the second nearest, because the two sets are one
+                    ) -> float:
+    "The median of `nearest_distances`."
     return nearest_distances(images, real, 2 if leave_one_out else 1).median().item()
 
 # %% ../nbs/14_metrics.ipynb #14_metrics-035
-def nearest_ratio(images, train, test):
-    """How near `images` are to as many of `train` and of `test`, which must be of one length.
+def nearest_ratio(images, # [N, ...]
+                  train,  # [M, ...], seen in training
+                  test,   # [M, ...], as many that were not seen
+                 ) -> dict: # medians train and test, their ratio, and share_train
+    """How near images are to those that were seen in training and to those that were not.
 
-    A dict of two medians of the RMS pixel distance, their ratio, and the share of images that are
-    nearer to `train`; 1 and 1/2 for what is no copy."""
+    For what is no copy `ratio` is 1, and `share_train`, the share of images that are nearer to
+    those that were seen, 1/2."""
     if len(train) != len(test):
         raise ValueError(f"{len(train)} and {len(test)} images: the nearest of a larger set is "
                          "nearer, so give as many of each")
@@ -149,10 +178,10 @@ def nearest_ratio(images, train, test):
                 ratio=median_seen / median_unseen if median_unseen else 1.0, share_train=share)
 
 # %% ../nbs/14_metrics.ipynb #14_metrics-040
-def seam_steps(images, patch):
-    """Mean squared differences of neighbouring pixels of `[N, C, H, W]`, in both directions: `[2]`.
-
-    The first across the borders of `patch`×`patch` patches, the second within them."""
+def seam_steps(images, # [N, C, H, W]
+               patch,  # side of a patch in pixels
+              ): # [2], across the borders of patches and within them
+    "Mean squared differences of neighbouring pixels, in both directions."
     if not 1 < patch < min(images.shape[-2:]):
         raise ValueError(f"patch={patch}: images of {tuple(images.shape[-2:])} pixels have no "
                          "borders and insides of such patches")
@@ -165,7 +194,9 @@ def seam_steps(images, patch):
         within.append(steps[~border].flatten())
     return torch.stack([torch.cat(across).mean(), torch.cat(within).mean()])
 
-def seam_ratio(images, patch):
-    "How much more images change across the borders of patches than within: nan if all are flat."
+def seam_ratio(images, # [N, C, H, W]
+               patch,  # side of a patch in pixels
+              ) -> float: # about 1 for real images; nan if all are flat
+    "How much more images change across the borders of patches than within, (14.4)."
     across, within = seam_steps(images, patch).tolist()
     return across / within if within else float("nan")

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'COUNTS', 'SPEED', 'STYLE', 'SCRIPT', 'PAGE', 'headline', 'loss_name', 'grids', 'picture', 'film',
-           'flattened', 'measures', 'evaluation', 'judged', 'pace', 'settings_table', 'state', 'loose_pictures',
-           'links', 'page_of', 'write_page']
+           'measures', 'evaluation', 'pace', 'state', 'links', 'page_of', 'write_page']
 
 # %% ../nbs/21_page.ipynb #21_page-003
 import json
@@ -59,23 +58,24 @@ def film(run, classes):
 # %% ../nbs/21_page.ipynb #21_page-011
 COUNTS = {"images", "rows", "subset", "name", "std"}        # words that a measure does not have
 
-def flattened(report):
+def _flattened(report):
     "A nested dict as {'outer · inner': value}."
     flat = {}
     for key, value in report.items():
         name = str(key).replace("_", " ")
         if not isinstance(value, dict): flat[name] = value
-        else: flat |= {f"{name} · {inner}": v for inner, v in flattened(value).items()}
+        else: flat |= {f"{name} · {inner}": v for inner, v in _flattened(value).items()}
     return flat
 
-def measures(report):
-    "(name, generated, real) of each measure in a report of `hdfm evaluate`."
+def measures(report, # of hdfm evaluate, a dict
+            ): # list of (name, generated, real)
+    "Each measure of a report, beside what real images score."
     features = report.get("features", {})
-    halves = flattened(dict(features=features.get("real_halves", {})))
-    real = halves | flattened(report.get("real", {}))
+    halves = _flattened(dict(features=features.get("real_halves", {})))
+    real = halves | _flattened(report.get("real", {}))
     rest = {k: v for k, v in report.items() if k not in ("real", "protocol", "model", "features")}
     rest["features"] = {k: v for k, v in features.items() if k not in ("real_halves", "reference")}
-    made = flattened(rest)
+    made = _flattened(rest)
     names = [name for name in made | real if not set(name.split()) & COUNTS]
     return [(name, made.get(name), real.get(name)) for name in names]
 
@@ -86,7 +86,7 @@ def evaluation(run):
     except (OSError, ValueError): return {}
     return found if isinstance(found, dict) else {}
 
-def judged(run):
+def _judged(run):
     "The section on how good the images are."
     report = evaluation(run)
     if not report: return tag("p", "Not measured yet: " + tag("code", "hdfm evaluate RUN") + ".")
@@ -96,7 +96,7 @@ def judged(run):
     step = escape(said(report.get("model", {}).get("train_steps")))
     parts = [tag("p", f"The images of step {step}."),
              table([row for row in rows if row not in long], head)]
-    how = flattened({k: report.get(k, {}) for k in ("protocol", "model")}).items()
+    how = _flattened({k: report.get(k, {}) for k in ("protocol", "model")}).items()
     for name, more in (("More measures", table(long, head)), ("How it was measured", table(how))):
         if more: parts.append(tag("details", tag("summary", name) + more))
     return "".join(parts)
@@ -114,7 +114,7 @@ def pace(rows):
     for name in {"seconds", "seconds_left"} & set(last): last[name] = duration(last[name])
     return [(words, last[name]) for name, words in SPEED.items() if name in last]
 
-def settings_table(config):
+def _settings_table(config):
     "All options of a run, with what they mean; what differs from the default is marked."
     options = {option.name: option for option in flat_options()}
     usual = type(config)().flat()
@@ -217,7 +217,7 @@ def state(config, rows, about):
     bar = tag("progress", value=done, max=config.steps, aria_label="steps done")
     return tag("p", escape(words)) + bar
 
-def loose_pictures(run):
+def _loose_pictures(run):
     "What else lies in the folder as a PNG file, such as a grid that `hdfm sample` drew."
     files = sorted(file.name for file in run.path.glob("*.png") if file != run.report_file)
     each = [tag("figure", picture(quote(name), name, loading="lazy")
@@ -245,10 +245,11 @@ def page_of(run):
         headline=escape(f"Preset {preset}: {headline(config)}"),
         state=state(config, rows, about), samples=film(run, "one column a class"),
         curves=tag("div", "".join(curves), class_="pair"), pace=table(pace(rows)),
-        judged=judged(run), pictures=loose_pictures(run), settings=settings_table(config),
+        judged=_judged(run), pictures=_loose_pictures(run), settings=_settings_table(config),
         files=links(run))
 
-def write_page(run):
-    "Write the page of a `RunFolder` into it, whole or not at all; the file's path."
+def write_page(run, # a RunFolder
+              ): # the path of the file
+    "Write the page of a run into its folder, whole or not at all."
     write_whole(run.page_file, page_of(run).encode())
     return run.page_file
