@@ -3,10 +3,11 @@
 #
 #   scripts/prepare_imagenet.sh ILSVRC2012_img_train.tar OUT
 #
-# The tar (148 GB, from image-net.org, after registration) holds a tar for each of 1000 classes. They are unpacked
-# straight from it, JOBS (8) at a time; the pictures take about as much room again. Stop it whenever you like and call
-# it again: a class is unpacked under a temporary name and renamed when it is whole, and whole ones are passed over.
-# CHECK=0 leaves out the MD5 of the tar, which takes some minutes. Needs bash, tar, xargs, md5sum.
+# The tar (148 GB, from image-net.org, after registration) holds a tar for each of 1000 classes.
+# They are unpacked straight from it, JOBS (8) at a time; the pictures take about as much room
+# again. Stop it whenever you like and call it again: a class is unpacked under a temporary name
+# and renamed when it is whole, and whole ones are passed over. CHECK=0 leaves out the MD5 of the
+# tar, which takes some minutes. Needs bash, tar, xargs, md5sum.
 set -euo pipefail
 if [ $# != 2 ] || [ ! -f "$1" ]; then sed -n '/^set/q;2,$s/^# \{0,1\}//p' "$0" >&2; exit 2; fi
 export tar=$1 out=$2
