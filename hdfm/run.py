@@ -33,7 +33,8 @@ class RunError(ValueError):
 
 class RunFiles:
     "The folder of one run, and where its files lie. It may be made of a path or of a RunFolder."
-    def __init__(self, path): self.path = Path(path)
+    def __init__(self, path): # the folder, which need not be there yet
+        self.path = Path(path)
 
     config_file = property(lambda self: self.path / "config.json")
     metrics_file = property(lambda self: self.path / "metrics.jsonl")
@@ -116,10 +117,15 @@ class RunDoor(RunRecord):
                            "folder with --out, or the same options")
         return known.get("id", about["id"])
 
-    def open(self, preset, config, # name of the preset, and a TrainConfig
-             data,                 # Images
-             resume=False):        # whether a run that is there may be continued
-        "Make the folder, or check that it holds this very run; a `RunError` if not."
+    def open(self,
+             preset,       # the name of the preset that the options began with
+             config,       # a TrainConfig
+             data,         # the images, with name and fingerprint
+             resume=False, # whether to continue the run that is there
+            ):
+        """Make the folder, or check that it holds this very run and that it may be continued.
+
+        A RunError says which options or images differ."""
         about = dict(data=data.name, images=len(data), fingerprint=data.fingerprint,
                      id=uuid.uuid4().hex)
         if self.config_file.exists(): about["id"] = self.same_id(config, about, resume)
@@ -252,9 +258,13 @@ class RunBadImages(RunFiles):
 # %% ../nbs/20_run.ipynb #20_run-032
 class RunState(RunFiles):
     "A run folder that is saved to and resumed from."
-    def save(self, step, config, data,
-             training, # with model, path, averages and optimizer
-             ranks):
+    def save(self,
+             step,     # how many steps have been done
+             config,   # a TrainConfig
+             data,     # the images, whose shape and classes are written down
+             training, # model, path, averages and optimizer
+             ranks,    # of 15_parallel; Ranks() for one process
+            ):
         "Write a checkpoint, then the averaged weights; called by all ranks, written by the first."
         state = state_tensors(training.model, training.averages, training.optimizer)
         prior = {f"path.{name}": v.cpu() for name, v in training.path.prior.state().items()}
@@ -267,8 +277,13 @@ class RunState(RunFiles):
             prune_checkpoints(self.checkpoints, step, config.keep, config.keep_every)
         ranks.on_first(write)
 
-    def resume(self, training, ranks):
-        "Put the newest valid checkpoint into `training`; return its step, 0 if there is none."
+    def resume(self,
+               training, # what is filled with the state
+               ranks,
+              ) -> int:  # the steps done; 0 if there is no checkpoint
+        """Put the newest valid checkpoint into `training`; damaged ones are named and passed over.
+
+        A RunError if there are weights but no checkpoint."""
         kept = {}
         def read():
             kept["tensors"], info, problems = newest_checkpoint(self.checkpoints)
@@ -303,12 +318,16 @@ class LoadedRun(NamedTuple):
         "The name of the images that it was trained on; None if that is not known."
         return self.config.data if self.config else self.info.get("data")
 
+# %% ../nbs/20_run.ipynb #20_run-n110
 class RunFolder(RunDoor, RunLock, RunLog, RunBadImages, RunState):
     "The folder of one run: opened, locked, saved to, resumed from, loaded."
-    def load(self, device="cpu",
-             ema=None, # which of several decays; None: the first
-            ) -> LoadedRun:
-        "The network of a run, its path and what is known of it."
+    def load(self,
+             device="cpu", # where to put the network
+             ema=None,     # which of several averages, by its decay; the first by default
+            ):             # LoadedRun
+        """The averaged network of the run, in evaluation mode, with its path and configuration.
+
+        A RunError or a CheckpointError says in one line what is missing or damaged."""
         preset, config, _ = self.record()
         if ema is not None and ema not in config.ema:
             known = ", ".join(f"{decay:g}" for decay in config.ema)

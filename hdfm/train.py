@@ -27,8 +27,10 @@ from .run import RunError, RunFolder
 from .watch import check_loggers, report_figure, sample_grid, watching
 
 # %% ../nbs/23_train.ipynb #23_train-010
-def learning_rate(config, step): # from 0
-    "Linear warm-up, then constant or half a cosine down to 0."
+def learning_rate(config, # a TrainConfig: lr, warmup, schedule, steps
+                  step,   # counted from 0
+                 ) -> float:
+    "The rate of a step: linear warm-up, then constant or half a cosine down to 0."
     warm = min(1.0, (step + 1) / max(1, config.warmup))
     if config.schedule == "constant": cool = 1.0
     else: cool = 0.5 * (1 + math.cos(math.pi * step / config.steps))
@@ -39,7 +41,8 @@ def make_optimizer(config, model):
     return torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(config.beta1, config.beta2),
                              weight_decay=config.weight_decay, fused=True)
 
-def make_ema(decay, model):
+def make_ema(decay, # of the weights a step ago, just below 1
+             model):
     "Averaged weights, kept in float32: in bfloat16 they would stop moving."
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
@@ -84,8 +87,11 @@ def _fitted_prior(path, data, seed, n=10_000):
     return path.prior.state()
 
 # %% ../nbs/23_train.ipynb #23_train-017
-def prepare(config, data, ranks):
-    "The `Training` of a new run on images like those of `data`."
+def prepare(config, # a TrainConfig
+            data,   # images, to which a path's prior is fitted if it has one
+            ranks,  # of 15_parallel; Ranks() for one process
+           ):       # Training
+    "A new run, before its first step."
     model, path = build(config, *data.shape, data.num_classes)
     if path.prior.needs_data:
         path.prior.load(ranks.on_first(_fitted_prior, path, data, config.seed))
@@ -100,8 +106,13 @@ def prepare(config, data, ranks):
     return Training(model, path, objective, averages, make_optimizer(config, model))
 
 # %% ../nbs/23_train.ipynb #23_train-019
-def train_step(config, training, parts, order, step, ranks):
-    "Gradients of this rank's `parts` of the batch: the rank's loss, and the norm of the gradient."
+def train_step(config, training,
+               parts, # this rank's parts of the batch
+               order, # the StepBatches that they come from
+               step,  # counted from 0
+               ranks,
+              ):      # (the rank's loss, the length of the gradient)
+    "Compute the gradient of a batch; the weights are not moved."
     total = 0.0
     training.optimizer.zero_grad(set_to_none=True)
     for k, (number, batch) in enumerate(zip(order.mine, parts, strict=True), 1):
@@ -113,7 +124,10 @@ def train_step(config, training, parts, order, step, ranks):
         total = total + loss.detach()
     return total, _gradient_norm(training.model)
 
-def update(config, training, norm, step):
+def update(config, training,
+           norm, # the length of the gradient, for clipping
+           step, # counted from 0
+          ):
     "Move the weights and their averages."
     model = training.model
     if config.clip: torch.nn.utils.clip_grads_with_norm_(model.parameters(), config.clip, norm)
@@ -216,17 +230,17 @@ def _locked(run, ranks):
         yield
 
 # %% ../nbs/23_train.ipynb #23_train-031
-def fit(config,          # a TrainConfig
-        out,             # the run folder
-        preset="custom", # the name that the folder remembers
-        resume=False,    # whether to go on from the last checkpoint, if there is one
-        device="auto",   # cpu, cuda, or auto
-        data=None,       # Images, instead of those that the configuration names
-        stop=(),         # a list; as soon as something is in it, the run saves and ends
-       ) -> Path: # the run folder
-    """Train as the configuration says, and save into the folder.
+def fit(config,          # a TrainConfig, such as PRESETS["digits"]
+        out,             # the run folder; it is made if it is not there
+        preset="custom", # a name for what was trained, which the folder keeps
+        resume=False,    # whether to go on from the last checkpoint
+        device="auto",   # cpu, cuda or auto
+        data=None,       # the images; those that config.data names by default
+        stop=(),         # a list; the run saves and ends as soon as there is something in it
+       ):                # the path of the run folder
+    """Train as configured, and return the folder with the trained run.
 
-    A one-line error is raised before anything is written, if it can be known before."""
+    A ValueError or a RunError says in one line what cannot work, before anything is written."""
     with parallel(device) as ranks:
         own = [ranks.device] if ranks.device.type == "cuda" else []
         with torch.random.fork_rng(devices=own):                       # the caller keeps theirs

@@ -63,3 +63,12 @@ def test_the_lock_of_a_killed_process_is_taken_over(running):
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
     assert not (out / ".lock.json").exists()
+
+
+def test_a_progress_bar_does_not_fill_a_log(tmp_path):
+    words = [*TINY, "--steps", "40", "--log-every", "1"]
+    done = hdfm("train", "digits", "--out", tmp_path / "run", *words)
+    assert done.returncode == 0, done.stderr
+    bars = [line for line in done.stderr.splitlines() if line.startswith("train run:")]
+    assert "40/40" in bars[-1] and "loss=" in bars[-1]
+    assert len(bars) < 10, done.stderr
