@@ -36,7 +36,7 @@ def check(number, # of the exercise, such as "0.1"
     except AssertionError as error: return Verdict(number, False, f"not yet. {error}")
     except Exception as error:
         return Verdict(number, False, f"does not run ({type(error).__name__}: {error})")
-    return Verdict(number, True, f"correct. {learned}".strip())
+    return Verdict(number, True, f"correct. {learned[:1].upper()}{learned[1:]}".strip())
 
 # %% ../nbs/exercise.ipynb #exercise-007
 def as_number(value):

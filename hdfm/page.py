@@ -67,9 +67,8 @@ def _flattened(report):
         else: flat |= {f"{name} · {inner}": v for inner, v in _flattened(value).items()}
     return flat
 
-def measures(report, # of hdfm evaluate, a dict
-            ): # list of (name, generated, real)
-    "Each measure of a report, beside what real images score."
+def measures(report):
+    "(name, generated, real) of each measure in a report of `hdfm evaluate`."
     features = report.get("features", {})
     halves = _flattened(dict(features=features.get("real_halves", {})))
     real = halves | _flattened(report.get("real", {}))

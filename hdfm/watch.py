@@ -107,7 +107,7 @@ def _performance(config, ranks, clock, flops, n):
     return dict(seconds=round(seconds, 3), images_per_second=speed,
                 waiting=max(ranks.gather(waiting)),
                 mfu=utilisation(rate, ranks.device, config.precision),
-                memory_gb=_memory_gb(ranks.device),
+                memory_gb=memory_gb(ranks.device),
                 seconds_left=(config.steps - n) * config.batch_size / speed)
 
 def _shortened(numbers):
@@ -171,7 +171,7 @@ def check_loggers(names):
                            f"pip install {name}, or leave it out") from None
 
 @contextmanager
-def _open_loggers(run, config, step):
+def open_loggers(run, config, step):
     "Functions of a row of metrics: metrics.jsonl's, and one for each of `config.log_to`."
     openers = [_to_metrics, *(LOGGERS[name] for name in config.log_to)]
     with ExitStack() as stack:
@@ -196,7 +196,7 @@ def sample_grid(config, # a TrainConfig: its sampler, its seed
     return image_grid(images, columns=columns, scale=max(1, 32 // images.shape[-1]))
 
 # %% ../nbs/22_watch.ipynb #22_watch-035
-def _draw_grid(run, n, config, model, path, ranks):
+def draw_grid(run, n, config, model, path, ranks):
     "Write the grid of step `n`; called by all ranks, written by the first."
     if not (ranks.first or config.shard): return
     grid = sample_grid(config, model, path, ranks.device)
@@ -209,7 +209,7 @@ def _not_written(file, error):
     "Say that a picture of a run is missing, which is no reason to stop it."
     tqdm.write(f"hdfm: {file} could not be written ({error}); training goes on", sys.stderr)
 
-def _refresh_page(run):
+def refresh_page(run):
     "Write the page of a run anew; whatever is wrong with it, the training goes on."
     try: write_page(run)
     except Exception as error: _not_written(run.page_file, error)
@@ -220,13 +220,9 @@ def _moments_of(data, n, seed):
     chosen = epoch_order(seed, 0, len(data))[:n].split(50)
     return sum(mode_moments(as_floats(data.read(some.tolist()).images)) for some in chosen)
 
-# %% ../nbs/22_watch.ipynb #22_watch-105
-def proxy_measures(config, model, path,
-                   real,    # the moments of real images
-                   ranks,
-                   part=50, # images at a time
-                  ) -> dict: # proxy_not_fid and, if the network has patches, seams
-    "Measures of `proxy_samples` images, made by all ranks."
+def proxy_measures(config, model, path, real, ranks, part=50):
+    """Of `proxy_samples` images, made by all ranks: `mode_frechet` to those with moments `real`,
+    and, if the network has patches, the `seam_ratio` between them."""
     labels = class_labels(config.proxy_samples, model.num_classes).split(part)
     made = torch.zeros_like(real, device=ranks.device)
     patch = getattr(model, "patch_size", 1)
@@ -268,12 +264,12 @@ class Watch:
         self.losses.append(loss)
         how = (self.config, self.training.averages[0].module, self.training.path)
         milestone = n % self.config.sample_every == 0 or n == self.config.steps
-        if milestone: _draw_grid(self.run, n, *how, self.ranks)
+        if milestone: draw_grid(self.run, n, *how, self.ranks)
         proxy = {}
         if self.config.proxy_every and n % self.config.proxy_every == 0:
             proxy = proxy_measures(*how, self.real, self.ranks)
         if n % self.config.log_every == 0 or end or proxy: self.log(n, norm, proxy)
-        if self.ranks.first and (milestone or end): _refresh_page(self.run)
+        if self.ranks.first and (milestone or end): refresh_page(self.run)
         if n == self.start + 1: self.clock.restart()                   # it has compiled, warmed up
 
     def log(self, n, norm, more):
@@ -338,4 +334,4 @@ def report_figure(run, config,
         fig.savefig(file, format="png", dpi=120)
         plt.close(fig)
     write_whole(run.report_file, file.getvalue())
-    _refresh_page(run)
+    refresh_page(run)
