@@ -72,6 +72,8 @@ def row(name, report, run):
         nearest_ratio=report["nearest"]["ratio"],
         evaluations=report["protocol"]["evaluations"],
         seconds=round(run.metrics()[-1]["seconds"]),
+        date=datetime.date.today().isoformat(),
+        cpu=machine()["cpu"],
         real=dict(
             frechet=report["real"]["features"]["frechet"],
             accuracy=report["real"]["accuracy"],
