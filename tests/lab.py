@@ -278,16 +278,21 @@ class Notebook:
         return found, len(controls) + len(buttons)
 
     def pictures(self, control):
-        """The different pictures that a control leads to, from its first place to its last."""
+        """The different pictures that a control leads to, from its first place to its last.
+
+        It is left in its middle: at an end of one slider another may have nothing to say."""
         found = {control.evaluate(SEEN)}
         is_list = control.evaluate("control => control.tagName") == "SELECT"
+        forth, back = ("ArrowDown", "ArrowUp") if is_list else ("ArrowRight", "ArrowLeft")
         control.focus()
         self.press(control, "Home", found)
-        for _ in range(MOST_SLIDES):
+        for moves in range(MOST_SLIDES):
             place = self.place(control)
-            self.press(control, "ArrowDown" if is_list else "ArrowRight", found)
+            self.press(control, forth, found)
             if self.place(control) == place:
                 break
+        for _ in range(moves // 2):
+            self.press(control, back, found)
         return found
 
     def place(self, control):
