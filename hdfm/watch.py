@@ -331,7 +331,7 @@ def report_figure(run, config,
         left.spines[:].set_visible(False)
         _draw_losses(right, config, run.metrics())
         file = io.BytesIO()
-        fig.savefig(file, format="png", dpi=120)
+        fig.savefig(file, format="png", dpi=120, facecolor="white")
         plt.close(fig)
     write_whole(run.report_file, file.getvalue())
     refresh_page(run)
