@@ -83,6 +83,8 @@ def of_code(cell, is_script=False):
     found = directives(cell)
     if any(kinds) and not all(kinds):
         yield "imports and other code in one cell"
+    if found.get("code-fold") == "true" and "jupyter" not in cell["metadata"]:
+        yield "folded, but open in JupyterLab; run make notebooks"
     if {"export", "exports"} & set(found) and "code-fold" in found:
         yield "an exported cell that is folded; the library would have its `#|` lines"
     if kinds and all(kinds) and is_seen(cell) and "exports" not in found:

@@ -13,12 +13,21 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).resolve().parents[1]
 # A widget is dead without its kernel; the notebook shows a picture beside it.
 WIDGET = "application/vnd.jupyter.widget-view+json"
+FOLDED = re.compile(r"^#\|\s*code-fold:\s*true", re.M)
 SKIPPED = re.compile(r"^#\|\s*(slow|cuda)\b", re.M)  # kept with the outputs they have
 
 
 def for_the_page(output):
     """Progress bars are for the person who watches, and widgets need a kernel."""
     return output.get("name") != "stderr" and WIDGET not in output.get("data", {})
+
+
+def hide_folded(cell):
+    """What a page folds, JupyterLab hides behind three dots."""
+    if FOLDED.search(cell.source):
+        cell.metadata["jupyter"] = {"source_hidden": True}
+    else:
+        cell.metadata.pop("jupyter", None)
 
 
 def execute(path):
@@ -35,6 +44,7 @@ def execute(path):
     for cell in nb.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if for_the_page(output)]
+            hide_folded(cell)
     nb.metadata.pop("widgets", None)
     nbformat.write(nb, path)
 
