@@ -84,6 +84,12 @@ AXE = """async (contrast) => {
     (v.nodes[0].any[0]?.message ?? v.nodes[0].all[0]?.message ?? v.help).slice(0, 160));
 }"""
 
+IS_DARK = """() => {
+  const places = [document.body, ...document.querySelectorAll("div.sourceCode")].slice(0, 2);
+  const levels = places.map(place => getComputedStyle(place).backgroundColor.match(/[0-9.]+/g));
+  return levels.every(([red, green, blue]) => Number(red) + Number(green) + Number(blue) < 300);
+}"""
+
 DARKEN = """() => {
   if (window.quartoToggleColorScheme && document.body.classList.contains("quarto-light")) {
     window.quartoToggleColorScheme();
@@ -171,6 +177,7 @@ async def visit(browser, base, name, axe, shots):
     await page.emulate_media(color_scheme="dark")
     if not await page.evaluate(DARKEN):
         seen.say("cannot be made dark")
+    await page.wait_for_function(IS_DARK)  # the other style sheet may still be on its way
     await page.wait_for_timeout(400)  # colours change gradually
     for problem in await page.evaluate(AXE, True):
         seen.say(f"axe, dark: {problem}")
