@@ -43,8 +43,9 @@ def _dct_matrix(n, dtype, device):
 _MATRIX_MAX = 384                                # longest axis where the matrix is faster
 
 def _prefer_matrix(n, x):
-    tf32 = x.is_cuda and torch.get_float32_matmul_precision() != "highest"
-    return n <= _MATRIX_MAX and not tf32
+    precision = torch.get_float32_matmul_precision()
+    exact = precision == "highest" or (precision == "high" and not x.is_cuda)
+    return n <= _MATRIX_MAX and exact            # else TF32 on a GPU, bfloat16 on some CPUs
 
 def _along(x, axis, inverse):
     "The (inverse) DCT of `x` along the negative `axis`."
