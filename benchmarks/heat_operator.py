@@ -151,7 +151,7 @@ def compare(side, batch, seconds):
         for name in contestants
         if name != "ours"
     }
-    return row | dict(picked="matrix" if core._prefer_matrix(side, tensors[0]) else "fast")
+    return row | dict(picked="matrix" if core._prefer_matrix(side) else "fast")
 
 
 def main():

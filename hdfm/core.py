@@ -42,15 +42,15 @@ def _dct_matrix(n, dtype, device):
 # %% ../nbs/00_core.ipynb #00_core-023
 _MATRIX_MAX = 384                                # longest axis where the matrix is faster
 
-def _prefer_matrix(n, x):
-    precision = torch.get_float32_matmul_precision()
-    exact = precision == "highest" or (precision == "high" and not x.is_cuda)
-    return n <= _MATRIX_MAX and exact            # else TF32 on a GPU, bfloat16 on some CPUs
+def _exact_products(): return torch.get_float32_matmul_precision() == "highest"
+_exact_products._dynamo_marked_constant = True   # as above; else TF32, or bfloat16 on some CPUs
+
+def _prefer_matrix(n): return n <= _MATRIX_MAX and _exact_products()
 
 def _along(x, axis, inverse):
     "The (inverse) DCT of `x` along the negative `axis`."
     n = x.shape[axis]
-    if _prefer_matrix(n, x):
+    if _prefer_matrix(n):
         M = _dct_matrix(n, x.dtype, x.device)
         M = M.T if inverse else M
         if axis == -2: return M @ x
