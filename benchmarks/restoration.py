@@ -25,6 +25,7 @@ from hdfm.hub import FlowModel
 from hdfm.objective import training_loss
 from hdfm.restore import matched_time, psnr, restore
 from hdfm.run import restore_state, state_tensors
+from hdfm.times import UniformTime
 from hdfm.vit import MODELS
 from machine import machine
 
@@ -69,7 +70,7 @@ def train(seed):
             patches[batch_indices(step, BATCH, len(patches), seed)],
             labels,
             loss="x",
-            time_sampling="uniform",
+            times=UniformTime(),
             generator=torch.Generator().manual_seed(derived_seed(seed, step, Purpose.NOISE)),
         )
         optimizer.zero_grad()

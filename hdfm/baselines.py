@@ -208,4 +208,5 @@ METHODS = {                                      # name -> options of `TrainConf
                                time_sampling="uniform", solver="ancestral", last_time=1.0),
     "LapFlow": dict(path="lapflow", time_sampling="uniform"),
     "pyramidal flow": dict(path="pyramidal", time_sampling="uniform"),
+    "EqualSNR": dict(path="coloured"),
 }

@@ -15,10 +15,12 @@ from typing import NamedTuple, get_args, get_origin, get_type_hints
 import torch
 
 import hdfm.baselines                            # registers the rivals' paths
+import hdfm.coloured                             # and one more
 from .data import Purpose, derived_seed
 from .path import PATHS, PREDICTIONS, TIME_SAMPLINGS, make_path, path_options
 from .presets import RECIPES
 from .sampling import Sampling
+from .times import check_clocks
 from .vit import MODELS, ORDERS, build_model
 
 # %% ../nbs/18_config.ipynb #18_config-008
@@ -50,8 +52,11 @@ class TrainConfig:
     # the objective
     loss: str = option("v", "in which the prediction is judged: x, eps or v")
     layersync: float = option(0.0, "weight of the LayerSync term; its authors' is 0.2")
-    time_sampling: str = option("logit_normal", "distribution of training times: "
+    time_sampling: str = option("logit_normal", "times that are drawn: "
                                                 f"{' or '.join(TIME_SAMPLINGS)}")
+    time_weighting: str = option("as_drawn", "times that count: as_drawn, or one of the above; the "
+                                             "loss at a time is weighted by their density over "
+                                             "that of the times that are drawn")
     label_drop: float = option(0.1, "share of labels replaced by 'no class', for guidance")
     time_mean: float = option(-0.8, "mean of the logit-normal training time")
     time_std: float = option(0.8, "standard deviation of the logit-normal training time")
@@ -107,6 +112,12 @@ class TrainConfig:
         "The path of this run for images of `shape` (H, W)."
         return make_path(self.path, shape, **self.path_options)
 
+    @property
+    def needs_variance(self):
+        "Whether its times depend on the images."
+        chosen = (TIME_SAMPLINGS.get(n) for n in (self.time_sampling, self.time_weighting))
+        return any(times and times.needs_data for times in chosen)
+
     def replace(self, **options): # by their flat names
         "This configuration with other options, and with what they ask for."
         return replaced(self, options)
@@ -124,7 +135,7 @@ class TrainConfig:
 # %% ../nbs/18_config.ipynb #18_config-010
 CHOICES = dict(schedule=("cosine", "constant"), precision=("fp32", "bf16"), model=MODELS,
                prediction=PREDICTIONS, loss=PREDICTIONS, time_sampling=TIME_SAMPLINGS,
-               position_order=ORDERS)
+               time_weighting=("as_drawn", *TIME_SAMPLINGS), position_order=ORDERS)
 LEAST = {"steps batch_size sample_rows sample_every save_every log_every keep": 1,
          "proxy_samples": 2,
          "seed warmup weight_decay layersync clip micro_batch workers image_size": 0,
@@ -159,6 +170,7 @@ def _check_parts(config):
     path = config.make_path(GRID)
     path.check_pair(config.prediction, config.loss)
     config.sampling.check(path, config.prediction)
+    if config.needs_variance: check_clocks(path)
 
 # %% ../nbs/18_config.ipynb #18_config-015
 OWN = tuple(f.name for f in fields(TrainConfig) if f.name not in ("path_options", "sampling"))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SPECTRA', 'check_floating', 'same_shape', 'full_precision', 'dct', 'idct', 'check_grid', 'laplacian_eigenvalues',
-           'spread_time', 'expand_time', 'HeatOperator', 'logit_normal_time', 'uniform_time', 'white_noise', 'moments',
-           'mean_and_deviation', 'WhiteNoise', 'BlurredGaussian']
+           'spread_time', 'expand_time', 'HeatOperator', 'white_noise', 'moments', 'mean_and_deviation', 'WhiteNoise',
+           'BlurredGaussian']
 
 # %% ../nbs/00_core.ipynb #00_core-003
 import math
@@ -261,22 +261,6 @@ class _FastTransform(torch.autograd.Function):
     def backward(ctx, gradient): return _FastTransform.apply(gradient, not ctx.inverse), None
     @staticmethod
     def jvp(ctx, tangent, _): return _FastTransform.apply(tangent, ctx.inverse)
-
-# %% ../nbs/00_core.ipynb #00_core-046
-def logit_normal_time(n, # how many
-                      mean=-0.8, # of the logit of t
-                      std=0.8, # its standard deviation
-                      generator=None, # of random numbers; torch's own if None
-                      device=None, # that of the generator if None
-                     ): # times [n] in (0, 1)
-    "Times t = sigmoid(N(mean, std²)), JiT's training distribution."
-    device = generator.device if generator is not None and device is None else device
-    return torch.sigmoid(mean + std * torch.randn(n, generator=generator, device=device))
-
-def uniform_time(n, generator=None, device=None):
-    "`[n]` times, uniform in [0,1)."
-    device = generator.device if generator is not None and device is None else device
-    return torch.rand(n, generator=generator, device=device)
 
 # %% ../nbs/00_core.ipynb #00_core-079
 def white_noise(like, generator=None):

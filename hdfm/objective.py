@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from .core import check_floating, same_shape, spread_time
-from .path import TIME_SAMPLINGS
+from .times import LogitNormalTime
 
 # %% ../nbs/08_objective.ipynb #08_objective-007
 def prediction_loss(path,       # of hdfm.path, such as HeatProbPath
@@ -20,6 +20,7 @@ def prediction_loss(path,       # of hdfm.path, such as HeatProbPath
                     x_0,        # the noise, of the same shape
                     x_1,        # the images, of the same shape
                     t,          # a number or [B], in [0, 1]
+                    weights=None, # [B], by which the images count; None: all alike
                    ): # a scalar
     """Mean square error, in terms of `loss`, of an `output` that predicts `prediction`.
 
@@ -33,7 +34,8 @@ def prediction_loss(path,       # of hdfm.path, such as HeatProbPath
     error = output - target
     if prediction != loss:
         error = path.error_gain(prediction, loss, target, t) * path.operator.modes(error)
-    return error.square().mean()
+    if weights is None: return error.square().mean()
+    return (weights.to(error) * error.square().flatten(1).mean(1)).mean()
 
 # %% ../nbs/08_objective.ipynb #08_objective-015
 def drop_labels(labels,         # [B], class numbers
@@ -62,13 +64,6 @@ def layersync_loss(weak,   # tokens of the weaker block [B, N, width]
     The stronger one is not moved by it."""
     return -F.cosine_similarity(weak.float(), strong.detach().float(), dim=-1).mean()
 
-# %% ../nbs/08_objective.ipynb #times
-def _check_times(time_sampling):
-    "A one-line ValueError unless `time_sampling` is a key of `TIME_SAMPLINGS`."
-    if time_sampling not in TIME_SAMPLINGS:
-        raise ValueError(f"unknown time_sampling {time_sampling!r}; "
-                         f"choose one of {', '.join(TIME_SAMPLINGS)}")
-
 # %% ../nbs/08_objective.ipynb #08_objective-023
 def training_loss(model,  # called as (z, t, labels); has num_classes and, if not x, prediction
                   path,   # of hdfm.path, such as HeatProbPath
@@ -76,8 +71,8 @@ def training_loss(model,  # called as (z, t, labels); has num_classes and, if no
                   labels, # [B], class numbers
                   *, loss="v", # in which the prediction is judged: x, eps or v
                   label_drop=0.1, # share of the labels that go missing
-                  time_sampling="logit_normal", # a key of TIME_SAMPLINGS: or uniform
-                  time_mean=-0.8, time_std=0.8, # of the logit-normal time
+                  times=LogitNormalTime(), # from which times are drawn
+                  counted=None, # times that count instead: losses are weighted by (T.1)
                   layersync=0.0, # weight of the LayerSync term; the authors' is 0.2
                   generator=None, # of times, noise and missing labels, in this order
                  ): # a scalar
@@ -85,11 +80,10 @@ def training_loss(model,  # called as (z, t, labels); has num_classes and, if no
 
     Bad input is a `TypeError` or a `ValueError` before the network is asked."""
     check_floating(images, "images")
-    _check_times(time_sampling)
     prediction = getattr(model, "prediction", "x")
     path.check_pair(prediction, loss)
-    draw = TIME_SAMPLINGS[time_sampling]
-    t = path.training_time(draw(len(images), time_mean, time_std, generator, images.device))
+    drawn = times.sample(len(images), generator, images.device)
+    t = path.training_time(drawn)
     t_images = spread_time(t, images)            # in [0, 1] by construction: nobody looks
     noise = path.noise(images, generator)
     z = path.interpolate(noise, images, t_images)
@@ -100,4 +94,5 @@ def training_loss(model,  # called as (z, t, labels); has num_classes and, if no
         sync = layersync * layersync_loss(*tokens)
     else: output = model(z, t, labels)
     output = output.to(images.dtype)
-    return prediction_loss(path, prediction, loss, output, noise, images, t_images) + sync
+    weights = counted.density(drawn) / times.density(drawn) if counted else None
+    return prediction_loss(path, prediction, loss, output, noise, images, t_images, weights) + sync

@@ -74,11 +74,12 @@ def _random_signs(shape, like, generator=None):
     device = generator.device if generator else like.device
     return (2 * torch.randint(0, 2, shape, generator=generator, device=device) - 1).to(like)
 
-def _gaussian_log_density(z, std):
-    "log of the density at `z` `[B, ...]` of independent normal numbers of that standard deviation."
-    scaled = (z / std).flatten(1)
-    n = z[0].numel()
-    return -0.5 * scaled.square().sum(1) - n * math.log(std * math.sqrt(2 * math.pi))
+def _start_log_density(z, path):
+    "log of the density at `z` `[B, ...]` of the path's noise at t = 0, of deviation s·σ per mode."
+    _, s = path.clocks(0.0, z)
+    std = (s * path.noise_scale).expand_as(z)
+    terms = (path.operator.modes(z) / std).square() / 2 + (std * math.sqrt(2 * math.pi)).log()
+    return -terms.flatten(1).sum(1).to(z.dtype)
 
 # %% ../nbs/35_reverse.ipynb #35_reverse-023
 def log_likelihood(predict,        # x̂ at (z, t), differentiable in z
@@ -102,4 +103,4 @@ def log_likelihood(predict,        # x̂ at (z, t), differentiable in z
     state = (z, torch.zeros(len(z), dtype=z.dtype, device=z.device))
     ends = odeint(motion, state, times, rtol=rtol, atol=atol, method="dopri5")
     start, spread = (e[-1] for e in ends)
-    return _gaussian_log_density(start, path.noise_scale) + spread
+    return _start_log_density(start, path) + spread

@@ -19,11 +19,13 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .config import build
+from .core import mean_and_deviation, moments
 from .data import Purpose, StepBatches, as_floats, batches, derived_seed, epoch_order, flips
 from .folders import open_images
 from .objective import training_loss
 from .parallel import accumulating, ignore_signals, parallel, replicate, shard
 from .run import RunError, RunFolder
+from .times import make_times
 from .watch import check_loggers, report_figure, sample_grid, watching
 
 # %% ../nbs/23_train.ipynb #23_train-010
@@ -54,11 +56,16 @@ def _seed_dropout(seed, device):
 
 class Objective(nn.Module):
     "The training loss of one part of a batch, as a module: (images, labels, seed) → scalar."
-    def __init__(self, config, model, path):
+    def __init__(self, config, model, path,
+                 variance=None): # of the images' modes, if config.needs_variance
         super().__init__()
         self.config = config
         self.model = model
         self.path = path
+        self.times, self.counted = (
+            None if name == "as_drawn" else
+            make_times(name, config.time_mean, config.time_std, path, variance)
+            for name in (config.time_sampling, config.time_weighting))
 
     def forward(self, images, labels, seed):
         c = self.config
@@ -66,8 +73,7 @@ class Objective(nn.Module):
         with torch.autocast(images.device.type, torch.bfloat16, enabled=c.precision == "bf16"):
             return training_loss(self.model, self.path, images, labels, loss=c.loss,
                                  layersync=c.layersync, label_drop=c.label_drop,
-                                 time_sampling=c.time_sampling, time_mean=c.time_mean,
-                                 time_std=c.time_std,
+                                 times=self.times, counted=self.counted,
                                  generator=torch.Generator(images.device).manual_seed(seed))
 
 # %% ../nbs/23_train.ipynb #23_train-016
@@ -80,11 +86,19 @@ class Training:
     averages: list                 # one `AveragedModel` for each decay of `config.ema`
     optimizer: torch.optim.Optimizer
 
-def _fitted_prior(path, data, seed, n=10_000):
-    "The state of the path's prior after it was fitted to `n` images, read a hundred at a time."
+def _some_images(data, seed, n=10_000):
+    "`n` of the images, read a hundred at a time."
     chosen = epoch_order(seed, 0, len(data))[:n].split(100)
-    path.prior.fit(as_floats(data.read(some.tolist()).images) for some in chosen)
-    return path.prior.state()
+    return (as_floats(data.read(some.tolist()).images) for some in chosen)
+
+def _fitted_prior(path, data, seed):
+    "The state of the path's prior after it was fitted to some images."
+    return path.prior.fit(_some_images(data, seed)).state()
+
+def _mode_variance(path, data, seed):
+    "The variance of each mode of the images, the channels' mean, from some of them."
+    total = sum(moments(path.operator.modes(images)) for images in _some_images(data, seed))
+    return mean_and_deviation(total)[1].square().mean(0)
 
 # %% ../nbs/23_train.ipynb #23_train-017
 def prepare(config, # a TrainConfig
@@ -101,7 +115,9 @@ def prepare(config, # a TrainConfig
     if config.shard and ranks.size > 1:
         shard(model, ranks, config.precision)
         for average in averages: shard(average.module, ranks)
-    objective = Objective(config, model, path)
+    variance = None
+    if config.needs_variance: variance = ranks.on_first(_mode_variance, path, data, config.seed)
+    objective = Objective(config, model, path, variance)
     if not config.shard: objective = replicate(objective, ranks)
     return Training(model, path, objective, averages, make_optimizer(config, model))
 

@@ -157,7 +157,7 @@ def test_a_word_is_not_a_link(word):
 @pytest.mark.parametrize(
     "word, target",
     [
-        ("make_path", "path.html#hdfm.path.make_path"),
+        ("make_path", "process.html#hdfm.process.make_path"),
         ("HeatProbPath.sample", "path.html#hdfm.path.HeatProbPath.sample"),
         ("HeatProbPath(64)", "path.html#hdfm.path.HeatProbPath"),
         ("hdfm.path", "path.html"),
@@ -182,7 +182,7 @@ def test_links_leave_code_formulas_headings_and_links_alone():
     exported = processors.linked("**Exports** `check`")
     assert exported == "**Exports** [`check`](exercise.html#hdfm.exercise.check)"
     twice = processors.linked("`make_path` and `make_path`")
-    assert twice == "[`make_path`](path.html#hdfm.path.make_path) and `make_path`"
+    assert twice == "[`make_path`](process.html#hdfm.process.make_path) and `make_path`"
 
 
 # What follows Quarto

@@ -38,7 +38,7 @@ def modules_after(code):
 
 @pytest.mark.parametrize(
     "module",
-    ["core", "process", "path", "exact", "solver", "sampling", "vit", "objective", "baselines"],
+    "core process times path exact solver sampling vit objective baselines".split(),
 )
 def test_the_mathematics_needs_only_torch_and_numpy(module):
     added = modules_after(f"import hdfm.{module}") - modules_after("import torch, numpy")
@@ -88,7 +88,8 @@ def library():
 
 def chapters():
     """{module: number of its notebook}; the appendix `show` is below all, `exercise` above it,
-    `process` below the paths of 01, and `solver` below the samplers of 03."""
+    `process` and `times` below the paths of 01, `solver` below the samplers of 03, and
+    `coloured` above the rivals of 16."""
     numbers = {}
     for path in sorted((ROOT / "nbs").glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -96,7 +97,8 @@ def chapters():
         for module in filter(None, found):
             number = re.match(r"\d+", path.name)
             numbers[module[1]] = int(number[0]) if number else None
-    return numbers | {"show": -2, "exercise": -1, "process": 0.5, "solver": 2.5}
+    rooms = {"show": -2, "exercise": -1, "process": 0.5, "times": 0.7, "solver": 2.5}
+    return numbers | rooms | {"coloured": 16.5}
 
 
 @dataclass(frozen=True)
