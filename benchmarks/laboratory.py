@@ -1,0 +1,439 @@
+"""The order laboratory: what blur is worth, one change at a time, on images that small networks
+can draw.
+
+    make laboratory                                   # or: python benchmarks/laboratory.py
+    python benchmarks/laboratory.py --list            # the experiments, and what is done of each
+    python benchmarks/laboratory.py --only times --data digits --minutes 60
+    python benchmarks/laboratory.py --size large --device cuda --jobs 1       # not run by us yet
+
+A queue of networks, each a few options away from `BASE`, each trained by one process on one
+thread, two at a time. It can be stopped and started again: an interrupted training goes on from
+its last checkpoint, and the row of a finished one is kept under runs/laboratory; rows of the
+newest committed result are taken over. Every row holds a trace, numbers that the code gave before
+training, by which the notebook 37_evidence sees whether the code still does what was measured.
+"""
+
+import argparse
+import datetime
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the processes share the cores
+
+import torch
+from tqdm import tqdm
+
+from hdfm.checkpoint import write_whole
+from hdfm.config import PRESETS, build
+from hdfm.core import dct, expand_time, mean_and_deviation
+from hdfm.data import load_data
+from hdfm.evaluate import evaluate_run, generate_many
+from hdfm.metrics import mode_moments
+from hdfm.path import HeatProbPath, register_path
+from hdfm.run import RunFolder
+from hdfm.sampling import Sampling
+from hdfm.train import Objective, fit
+from machine import machine
+
+RESULTS = Path(__file__).parent / "results"
+RUNS = Path("runs/laboratory")
+SEARCH = 100  # the seed on which choices are made; it is not reported
+BASE = dict(
+    digits=PRESETS["digits"].replace(steps=1500, batch_size=64, ema=0.995),
+    fashion=PRESETS["fashion"].replace(steps=1500, warmup=150, ema=0.995, guidance=1.0),
+)
+LARGE = dict(model="JiT-S/4", steps=20_000, batch_size=256, lr=2e-3, warmup=1000, ema=0.9995)
+LARGE |= dict(precision="bf16", compile=True)
+SAMPLES = dict(digits=1000, fashion=2000)
+SAMPLERS = {
+    f"20 steps, last {last}": Sampling("exponential_2m", 20, last_time=last)
+    for last in (0.85, 0.95, 1.0)
+}
+
+# What is compared: the path, the times, and the rest, each as options of TrainConfig.
+WAYS = {
+    "r = 0": dict(blur_strength=0.0),
+    "r = 1/84": dict(blur_strength=1 / 84),
+    "r = 1/10": dict(blur_strength=0.1),
+    "r = 1/3": dict(blur_strength=1 / 3),
+    "r = 1/2": dict(blur_strength=0.5),
+    "r = 1": dict(blur_strength=1.0),
+    "r = 4": dict(blur_strength=4.0),
+    "EqualSNR": dict(path="coloured", order=0.0),
+    "order 0.5": dict(path="coloured", order=0.5),
+    "order 1.25": dict(path="coloured", order=1.25),
+    "order 1.5": dict(path="coloured", order=1.5),
+    "order 2": dict(path="coloured", order=2.0),
+    "r = 0, weight of r = 1": dict(path="heat-weighed", blur_strength=0.0, weight_of=1.0),
+    "r = 1, weight of r = 0": dict(path="heat-weighed", blur_strength=1.0, weight_of=0.0),
+    "r = 0, plain x": dict(blur_strength=0.0, loss="x"),
+    "r = 1, plain x": dict(blur_strength=1.0, loss="x"),
+    "r = 0, filtered input": dict(path="heat-filtered"),
+    "HDFM-blur": dict(path="blur"),
+    "LapFlow": dict(path="lapflow", scales=3),
+    "pyramidal flow": dict(path="pyramidal", scales=3),
+    "blurring diffusion": dict(path="blurring", prediction="x", loss="x"),
+    "IHDM": dict(path="ihdm", levels=50),
+}
+TIMES = {
+    "early": dict(time_sampling="logit_normal", time_mean=-0.8),
+    "middle": dict(time_sampling="logit_normal", time_mean=0.0),
+    "late": dict(time_sampling="logit_normal", time_mean=0.8),
+    "uniform": dict(time_sampling="uniform"),
+    "visible": dict(time_sampling="visible"),
+    "early, drawn visible": dict(time_sampling="visible", time_weighting="logit_normal"),
+    "early, drawn uniform": dict(time_sampling="uniform", time_weighting="logit_normal"),
+    "visible, drawn uniform": dict(time_sampling="uniform", time_weighting="visible"),
+}
+CLOCKED = ("r = 0", "r = 1/2", "r = 1", "EqualSNR", "LapFlow")
+USUAL = dict(digits="middle", fashion="early")  # the times of what is not about times
+EXPERIMENTS = {  # name -> (data sets, ways, times; None: the usual ones, patch sides)
+    "times": (("digits", "fashion"), CLOCKED, ("early", "middle", "late", "uniform", "visible")),
+    "density": (
+        ("digits", "fashion"),
+        ("r = 0", "r = 1"),
+        ("early, drawn visible", "early, drawn uniform", "visible, drawn uniform"),
+    ),
+    "blur": (
+        ("digits", "fashion"),
+        ("r = 0", "r = 1/84", "r = 1/10", "r = 1/3", "r = 1/2", "r = 1", "r = 4"),
+        None,
+    ),
+    "order": (
+        ("digits", "fashion"),
+        ("EqualSNR", "order 0.5", "r = 0", "order 1.25", "order 1.5", "order 2"),
+        None,
+    ),
+    "weight": (
+        ("digits", "fashion"),
+        ("r = 0", "r = 1", "r = 0, weight of r = 1", "r = 1, weight of r = 0")
+        + ("r = 0, plain x", "r = 1, plain x"),
+        None,
+    ),
+    "controls": (("digits", "fashion"), ("r = 0", "r = 0, filtered input", "r = 1"), None),
+    "rivals": (
+        ("digits", "fashion"),
+        ("LapFlow", "pyramidal flow", "blurring diffusion", "HDFM-blur", "IHDM"),
+        ("uniform",),
+    ),
+    "patches": (("fashion",), ("r = 0", "r = 1"), None, (14, 7, 4, 2)),
+}
+
+
+@register_path("heat-weighed")
+class HeatWeighed(HeatProbPath):
+    """HDFM's path of one strength, trained by the weight that the velocity of another gives."""
+
+    help = dict(HeatProbPath.help, weight_of="r of the path whose weight counts")
+
+    def __init__(self, shape, blur_strength: float = 1.0, weight_of: float = 0.0):
+        super().__init__(shape, blur_strength)
+        self.weight_of = float(weight_of)
+        self.other = HeatProbPath(shape, self.weight_of)
+
+    def error_gain(self, prediction, loss, x, t, **options):
+        return self.other.error_gain(prediction, loss, x, t, **options)
+
+
+@register_path("heat-filtered")
+class HeatFiltered(HeatProbPath):
+    """JiT's path, seen through a filter that opens with t, as in Spectral Forcing: both clocks
+    have its gain, so that no ratio of signal to noise changes, and the loss is JiT's."""
+
+    help = HeatProbPath.help
+
+    def __init__(self, shape, blur_strength: float = 1.0):
+        super().__init__(shape, blur_strength)
+        self.plain = HeatProbPath(shape, 0.0)
+
+    def clocks(self, t, like):
+        a, s = self.plain.clocks(t, like)
+        gain = self.operator.decay(like, expand_time(t, like).clamp(min=1e-3)).clamp(min=1e-3)
+        return a * gain, s * gain
+
+    def interpolate(self, x_0, x_1, t):
+        return self.mix(x_0, x_1, *self.clocks(t, x_1))
+
+    def start(self, like, generator=None):
+        _, s = self.clocks(0.0, like)
+        return self.scaled(s.expand_as(like), super().start(like, generator))
+
+    def error_gain(self, prediction, loss, x, t, **options):
+        return self.plain.error_gain(prediction, loss, x, t, **options)
+
+
+def entries(experiment, seeds):
+    """(data, way, times, patch, seed) of the networks that an experiment needs."""
+    sets, ways, times, *patches = EXPERIMENTS[experiment]
+    for seed in seeds:
+        for data in sets:
+            for patch in patches[0] if patches else (0,):
+                for way in ways:
+                    for when in times or (USUAL[data],):
+                        yield data, way, when, patch, seed
+
+
+def config_of(data, way, times, patch, seed, size="small"):
+    """The `TrainConfig` of an entry."""
+    options = dict(WAYS[way], **TIMES[times], seed=seed)
+    if "path" in WAYS[way] and WAYS[way]["path"] in ("ihdm", "blur"):
+        options = dict(WAYS[way], time_sampling="uniform", seed=seed)
+    if size == "large":
+        options = LARGE | options
+    if size == "tiny":
+        options |= dict(steps=2, batch_size=8)
+    if patch:
+        options["model"] = f"JiT-XS/{patch}"
+    steps = options.get("steps", BASE[data].steps)
+    often = dict(sample_every=steps, save_every=max(1, steps // 3), keep=1, proxy_every=0)
+    return BASE[data].replace(**options, **often)
+
+
+def name_of(data, way, times, patch, seed):
+    """The name of an entry, which is also that of its files."""
+    words = [data, way, times, *([f"patch {patch}"] if patch else []), f"seed {seed}"]
+    return ", ".join(words)
+
+
+def place_of(entry):
+    return RUNS / "".join(c if c.isalnum() or c in ".-" else "_" for c in name_of(*entry))
+
+
+def trace(config):
+    """What the code gives for a network before training: two losses, and the sum of a sample."""
+    data = load_data(config.data)
+    model, path = build(config, *data.shape, data.num_classes)
+    images, labels = data.images[:16], data.labels[:16]
+    if path.prior.needs_data:
+        path.fit(data.images[:500])
+    variance = None
+    if config.needs_variance:
+        variance = mean_and_deviation(mode_moments(data.images[:500]))[1].square().mean(0)
+    with torch.no_grad():
+        for p in model.parameters():  # the new network says 0, which would hide much
+            p += 0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
+    objective = Objective(config, model, path, variance)
+    numbers = [objective(images, labels, seed).item() for seed in (0, 1)]
+    sampling = config.sampling.replace(steps=3) if config.path != "ihdm" else config.sampling
+    drawn = generate_many(model, path, labels[:2], 0, sampling, progress=None)
+    return [float(f"{x:.5g}") for x in (*numbers, drawn.abs().sum().item())]
+
+
+def gradient_noise(config, model, path, variance, rounds=24):
+    """The variance of the gradient of a batch over the square of its mean, at these weights."""
+    data = load_data(config.data)
+    objective = Objective(config, model, path, variance)
+    total, squares = 0.0, 0.0
+    generator = torch.Generator().manual_seed(0)
+    for seed in range(rounds):
+        chosen = torch.randint(len(data), (config.batch_size,), generator=generator)
+        model.zero_grad()
+        objective(data.images[chosen], data.labels[chosen], seed).backward()
+        g = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        total = total + g
+        squares = squares + g.square().sum().item()
+    mean = total / rounds
+    spread = (squares / rounds - mean.square().sum().item()) * rounds / (rounds - 1)
+    signal = max(1e-30, mean.square().sum().item() - spread / rounds)
+    return float(f"{spread / signal:.4g}")
+
+
+def ring_gains(images, real, rings=7):
+    """Standard deviation of the modes over that of real images, in rings of frequency, coarse to
+    fine."""
+    k = torch.arange(images.shape[-1])
+    ring = torch.maximum(k[:, None], k[None]) * rings // images.shape[-1]
+    ours, truth = (dct(x.double()).var(0).mean(0) for x in (images, real))
+    return [
+        float(f"{(ours[ring == i].mean() / truth[ring == i].mean()).sqrt():.4g}")
+        for i in range(rings)
+    ]
+
+
+def judged(config, run, samplers, samples, device):
+    """{sampler: measures} of a trained run."""
+    found = {}
+    for name, sampling in samplers.items():
+        report = evaluate_run(
+            run, samples, sampling, seed=1, device=device, read_samples=samples, batch=500
+        )
+        features = report["features"]
+        found[name] = {
+            key: report[key]
+            for key in ("accuracy", "seams", "pixel_frechet", "mode_frechet", "per_class")
+            if key in report
+        }
+        found[name] |= {k: features[k] for k in ("frechet", "kid", "precision", "recall")}
+        found[name]["evaluations"] = report["protocol"]["evaluations"]
+        real = dict(report["real"], frechet=report["real"].get("features", {}).get("frechet"))
+        found[name]["real"] = {
+            k: real.get(k)
+            for k in ("frechet", "accuracy", "seams", "pixel_frechet", "mode_frechet")
+        }
+    return found
+
+
+def samplers_of(config):
+    if config.path == "ihdm":
+        return {"50 levels": config.sampling.replace(steps=50)}
+    return SAMPLERS
+
+
+def measured(entry, size, device):
+    """The row of an entry: trained and judged now, unless it is done."""
+    torch.set_num_threads(1)
+    place = place_of(entry)
+    kept = place.with_suffix(".json")
+    if kept.exists():
+        return json.loads(kept.read_text())
+    data, way, times, patch, seed = entry
+    config = config_of(*entry, size)
+    began = time.perf_counter()
+    row = dict(data=data, way=way, times=times, patch=patch, seed=seed, size=size)
+    row |= dict(options=config.flat(), trace=trace(config))
+    fit(config, place, "laboratory", resume=True, device=device)
+    folder = RunFolder(place)
+    loaded = folder.load(device)
+    samples = SAMPLES[data] if size != "tiny" else 40
+    row["scores"] = judged(config, place, samplers_of(config), samples, device)
+    images = load_data(data).images
+    variance = mean_and_deviation(mode_moments(images[:10_000]))[1].square().mean(0)
+    sampling = next(iter(samplers_of(config).values()))
+    labels = torch.arange(min(500, samples)) % loaded.model.num_classes
+    drawn = generate_many(loaded.model, loaded.path, labels, 7, sampling, progress=None)
+    row |= dict(
+        gains=ring_gains(drawn, images[:10_000]),
+        gradient_noise=gradient_noise(config, loaded.model, loaded.path, variance),
+        loss=folder.metrics()[-1]["loss"],
+        weights=loaded.info["sha256"][:16],
+        seconds=round(time.perf_counter() - began),
+        date=datetime.date.today().isoformat(),
+        cpu=machine()["cpu"],
+        torch=torch.__version__,
+        commit=COMMIT,
+    )
+    write_whole(kept, (json.dumps(row) + "\n").encode())
+    shutil.rmtree(place / "checkpoints", ignore_errors=True)
+    return row
+
+
+COMMIT = machine()["commit"]
+
+
+class Alone:
+    """True once the process that started this one is gone; then training stops and saves."""
+
+    def __init__(self):
+        self.parent = os.getppid()
+
+    def __bool__(self):
+        return os.getppid() != self.parent
+
+
+def quiet():
+    """One bar is enough: those of the processes are not shown."""
+    sys.stderr = open(os.devnull, "w")
+
+
+def newest():
+    """The newest committed result, if there is one."""
+    files = sorted(RESULTS.glob("*-laboratory.json"))
+    return json.loads(files[-1].read_text()) if files else None
+
+
+def take_over():
+    """Rows of the newest committed result become files, where there is none."""
+    for row in (newest() or dict(rows=[]))["rows"]:
+        entry = tuple(row[k] for k in ("data", "way", "times", "patch", "seed"))
+        kept = place_of(entry).with_suffix(".json")
+        if row["size"] == "small" and not kept.exists():
+            kept.write_text(json.dumps(row) + "\n")
+
+
+def rows():
+    return [json.loads(file.read_text()) for file in sorted(RUNS.glob("*.json"))]
+
+
+def write_result():
+    """All finished rows as a dated result."""
+    found = [row for row in rows() if row["size"] == "small"]
+    out = RESULTS / f"{datetime.date.today()}-laboratory.json"
+    experiments = {name: list(entries(name, (0,))) for name in EXPERIMENTS}
+    result = dict(
+        command="python benchmarks/laboratory.py",
+        samples=SAMPLES,
+        base={data: config.flat() for data, config in BASE.items()},
+        ways=WAYS,
+        times=TIMES,
+        experiments=experiments,
+        machine=machine(),
+        rows=found,
+    )
+    text = json.dumps(result, ensure_ascii=False)
+    write_whole(out, (text.replace('{"data"', '\n{"data"') + "\n").encode())
+    print(f"{len(found)} networks: {out}")
+
+
+def listed(seeds):
+    """What each experiment has of what it needs."""
+    done = {(r["data"], r["way"], r["times"], r["patch"], r["seed"]) for r in rows()}
+    for name in EXPERIMENTS:
+        need = list(entries(name, seeds))
+        print(f"{name:<10} {sum(e in done for e in need):>4} of {len(need)}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", choices=("small", "large", "tiny"), default="small")
+    parser.add_argument("--only", action="append", choices=EXPERIMENTS)
+    parser.add_argument("--data", action="append", choices=BASE)
+    parser.add_argument("--way", action="append", choices=WAYS)
+    parser.add_argument("--times", action="append", choices=TIMES)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=2, help="processes, one thread each (2)")
+    parser.add_argument("--minutes", type=float, help="begin no network after so many")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
+    parser.add_argument("--list", action="store_true", help="say what is done, and end")
+    args = parser.parse_args()
+    RUNS.mkdir(parents=True, exist_ok=True)
+    take_over()
+    if args.list:
+        return listed(args.seeds)
+    wanted = [e for name in args.only or EXPERIMENTS for e in entries(name, args.seeds)]
+    wanted = [
+        e
+        for e in dict.fromkeys(wanted)
+        if e[0] in (args.data or BASE) and e[1] in (args.way or WAYS)
+        if e[2] in (args.times or TIMES)
+    ]
+    todo = [e for e in wanted if not place_of(e).with_suffix(".json").exists()]
+    began = time.monotonic()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(args.jobs, context, initializer=quiet) as pool:
+        bar = tqdm(total=len(todo), desc="networks", unit="network")
+        waiting = iter(todo)
+        running = {}
+        while True:
+            late = args.minutes and time.monotonic() - began > 60 * args.minutes
+            while len(running) < args.jobs and not late and (e := next(waiting, None)):
+                running[pool.submit(measured, e, args.size, args.device)] = e
+            if not running:
+                break
+            done = next(as_completed(running))
+            entry = running.pop(done)
+            row = done.result()
+            score = row["scores"][next(iter(row["scores"]))]
+            bar.write(f"{name_of(*entry)}: {score['frechet']:.4g}, {score['accuracy']:.1%}")
+            bar.update()
+    if args.size == "small":
+        write_result()
+
+
+if __name__ == "__main__":
+    main()
