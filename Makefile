@@ -10,7 +10,7 @@ RUN       = runs/$(PRESET)
 FIRST     = runs/$(NETWORK)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check site-check notebooks-test pytest test-browser notebooks export readme benchmark evidence evidence-small gpu docs lab clean
+.PHONY: help demo test check site-check notebooks-test pytest test-browser notebooks export readme benchmark evidence evidence-small laboratory gpu docs lab clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -76,6 +76,9 @@ evidence: .venv/.dev  ## the paper's tables and figures, and its rivals, three s
 
 evidence-small: .venv/.dev  ## all of that in reduced form: the results, and 37_evidence drawn from them (ten minutes)
 	$(BIN)/python benchmarks/evidence.py --size small --draw
+
+laboratory: .venv/.dev  ## what blur is worth, one change at a time (hours, resumable; --list says what is done)
+	$(BIN)/python benchmarks/laboratory.py
 
 gpu: .venv/.dev  ## what only a GPU can say, measured on one (40 minutes, resumable, no network)
 	$(BIN)/python benchmarks/gpu.py

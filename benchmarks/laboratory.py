@@ -209,7 +209,8 @@ def trace(config):
     """What the code gives for a network before training: two losses, and the sum of a sample."""
     data = load_data(config.data)
     model, path = build(config, *data.shape, data.num_classes)
-    images, labels = data.images[:16], data.labels[:16]
+    images = data.images[:16]
+    labels = data.labels[:16]
     if path.prior.needs_data:
         path.fit(data.images[:500])
     variance = None
@@ -229,7 +230,8 @@ def gradient_noise(config, model, path, variance, rounds=24):
     """The variance of the gradient of a batch over the square of its mean, at these weights."""
     data = load_data(config.data)
     objective = Objective(config, model, path, variance)
-    total, squares = 0.0, 0.0
+    total = 0.0
+    squares = 0.0
     generator = torch.Generator().manual_seed(0)
     for seed in range(rounds):
         chosen = torch.randint(len(data), (config.batch_size,), generator=generator)
