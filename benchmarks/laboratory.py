@@ -18,7 +18,6 @@ import datetime
 import json
 import multiprocessing
 import os
-import shutil
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -31,11 +30,15 @@ from tqdm import tqdm
 
 from hdfm.checkpoint import write_whole
 from hdfm.config import PRESETS, build
-from hdfm.core import dct, expand_time, mean_and_deviation
-from hdfm.data import load_data
-from hdfm.evaluate import evaluate_run, generate_many
+from hdfm.core import dct, expand_time, idct, mean_and_deviation
+from hdfm.data import as_bytes, class_labels, load_data
+from hdfm.evaluate import Generated, Plan, evaluate_run, generate_many
+from hdfm.evaluate import judged as judged_images
+from hdfm.features import features_of
 from hdfm.metrics import mode_moments
+from hdfm.parallel import Ranks
 from hdfm.path import HeatProbPath, register_path
+from hdfm.report import yardstick
 from hdfm.run import RunFolder
 from hdfm.sampling import Sampling
 from hdfm.train import Objective, fit
@@ -75,6 +78,7 @@ WAYS = {
     "r = 0, plain x": dict(blur_strength=0.0, loss="x"),
     "r = 1, plain x": dict(blur_strength=1.0, loss="x"),
     "r = 0, filtered input": dict(path="heat-filtered"),
+    "r = 0, samples filtered": dict(blur_strength=0.0),  # made as contrasty as those of r = 1
     "HDFM-blur": dict(path="blur"),
     "LapFlow": dict(path="lapflow", scales=3),
     "pyramidal flow": dict(path="pyramidal", scales=3),
@@ -116,7 +120,11 @@ EXPERIMENTS = {  # name -> (data sets, ways, times; None: the usual ones, patch 
         + ("r = 0, plain x", "r = 1, plain x"),
         None,
     ),
-    "controls": (("digits", "fashion"), ("r = 0", "r = 0, filtered input", "r = 1"), None),
+    "controls": (
+        ("digits", "fashion"),
+        ("r = 0", "r = 0, filtered input", "r = 0, samples filtered", "r = 1"),
+        None,
+    ),
     "rivals": (
         ("digits", "fashion"),
         ("LapFlow", "pyramidal flow", "blurring diffusion", "HDFM-blur", "IHDM"),
@@ -258,26 +266,53 @@ def ring_gains(images, real, rings=7):
     ]
 
 
-def judged(config, run, samplers, samples, device):
+PLAIN = ("accuracy", "seams", "pixel_frechet", "mode_frechet", "per_class", "nearest")
+
+
+def measures(report):
+    """What a row keeps of an evaluation's report."""
+    real = dict(report["real"], frechet=report["real"].get("features", {}).get("frechet"))
+    features = report["features"]
+    found = {key: report[key] for key in PLAIN if key in report}
+    found |= {key: features[key] for key in ("frechet", "kid", "precision", "recall")}
+    found["evaluations"] = report["protocol"]["evaluations"]
+    kept = ("frechet", *PLAIN[:4])
+    return dict(found, real={key: real[key] for key in kept if real.get(key) is not None})
+
+
+def judged(run, samplers, samples, device):
     """{sampler: measures} of a trained run."""
+    how = dict(seed=1, device=device, read_samples=samples, batch=500)
+    return {
+        name: measures(evaluate_run(run, samples, sampling, **how))
+        for name, sampling in samplers.items()
+    }
+
+
+def with_gains(images, factors):
+    """Images whose modes are multiplied by a factor for each ring of frequency."""
+    side = images.shape[-1]
+    k = torch.arange(side)
+    ring = torch.maximum(k[:, None], k[None]) * len(factors) // side
+    return idct(torch.tensor(factors)[ring] * dct(images))
+
+
+def filtered_like(own, other, run, samples, device):
+    """{sampler: measures} of the samples of a run after each ring of their modes was given the
+    deviation that the samples of another run have: `own` and `other` are the gains of the two."""
+    loaded = RunFolder(run).load(device)
+    against = yardstick(loaded.data, loaded.info["sizes"][:-1], Ranks(device=device))
+    labels = class_labels(samples, loaded.model.num_classes)
+    factors = [b / a for a, b in zip(own, other)]
     found = {}
-    for name, sampling in samplers.items():
-        report = evaluate_run(
-            run, samples, sampling, seed=1, device=device, read_samples=samples, batch=500
-        )
-        features = report["features"]
-        found[name] = {
-            key: report[key]
-            for key in ("accuracy", "seams", "pixel_frechet", "mode_frechet", "per_class")
-            if key in report
-        }
-        found[name] |= {k: features[k] for k in ("frechet", "kid", "precision", "recall")}
-        found[name]["evaluations"] = report["protocol"]["evaluations"]
-        real = dict(report["real"], frechet=report["real"].get("features", {}).get("frechet"))
-        found[name]["real"] = {
-            k: real.get(k)
-            for k in ("frechet", "accuracy", "seams", "pixel_frechet", "mode_frechet")
-        }
+    for name, sampling in SAMPLERS.items():
+        images = generate_many(loaded.model, loaded.path, labels, 1, sampling, progress=None)
+        images = with_gains(images, factors)
+        made = features_of(as_bytes(images), against.extract, progress=None) | dict(images=images)
+        made = Generated(made, float(sampling.evaluations()))
+        plan = Plan(loaded.data, samples, sampling, None, 1, 500, samples)
+        report = judged_images(made, labels, against, plan, loaded.model)
+        found[name] = measures(report)
     return found
 
 
@@ -297,13 +332,19 @@ def measured(entry, size, device):
     data, way, times, patch, seed = entry
     config = config_of(*entry, size)
     began = time.perf_counter()
+    samples = SAMPLES[data] if size != "tiny" else 40
     row = dict(data=data, way=way, times=times, patch=patch, seed=seed, size=size)
     row |= dict(options=config.flat(), trace=trace(config))
+    if way == "r = 0, samples filtered":
+        both = [(data, r, times, patch, seed) for r in ("r = 0", "r = 1")]
+        gains = [measured(one, size, device)["gains"] for one in both]
+        fit(config, place_of(both[0]), "laboratory", resume=True, device=device)
+        row["scores"] = filtered_like(*gains, place_of(both[0]), samples, device)
+        return keep(row, kept, began)
     fit(config, place, "laboratory", resume=True, device=device)
     folder = RunFolder(place)
     loaded = folder.load(device)
-    samples = SAMPLES[data] if size != "tiny" else 40
-    row["scores"] = judged(config, place, samplers_of(config), samples, device)
+    row["scores"] = judged(place, samplers_of(config), samples, device)
     images = load_data(data).images
     variance = mean_and_deviation(mode_moments(images[:10_000]))[1].square().mean(0)
     sampling = next(iter(samplers_of(config).values()))
@@ -314,14 +355,20 @@ def measured(entry, size, device):
         gradient_noise=gradient_noise(config, loaded.model, loaded.path, variance),
         loss=folder.metrics()[-1]["loss"],
         weights=loaded.info["sha256"][:16],
+    )
+    return keep(row, kept, began)
+
+
+def keep(row, file, began):
+    """Write a row that is done, with when, where and by which code."""
+    row |= dict(
         seconds=round(time.perf_counter() - began),
         date=datetime.date.today().isoformat(),
         cpu=machine()["cpu"],
         torch=torch.__version__,
         commit=COMMIT,
     )
-    write_whole(kept, (json.dumps(row) + "\n").encode())
-    shutil.rmtree(place / "checkpoints", ignore_errors=True)
+    write_whole(file, (json.dumps(row) + "\n").encode())
     return row
 
 
