@@ -6,7 +6,7 @@
 __all__ = ['field_in_modes', 'jacobian_in_modes', 'asymmetry', 'loop_integral', 'degrees_of_freedom', 'linear_degrees_of_freedom',
            'nearest_dimension']
 
-# %% ../nbs/field.ipynb #field-002
+# %% ../nbs/field.ipynb #field-003
 import math
 
 import torch
@@ -14,7 +14,7 @@ import torch
 from .core import check_floating, white_noise
 from .times import check_clocks
 
-# %% ../nbs/field.ipynb #field-003
+# %% ../nbs/field.ipynb #field-008
 def field_in_modes(predict, # predict(z, t) -> the clean image, in pixels, like z
                    path,    # a path of two clocks with noise
                    t,       # a number or [B]
@@ -28,7 +28,7 @@ def field_in_modes(predict, # predict(z, t) -> the clean image, in pixels, like 
         return a / s**2 * path.operator.modes(x_hat, "x_hat")
     return field
 
-# %% ../nbs/field.ipynb #field-004
+# %% ../nbs/field.ipynb #field-009
 def jacobian_in_modes(field, # a function from points to vectors like them, such as F
                       Z,     # the points, [B, C, *shape], as modes
                      ): # [B, n, n], ∂F_j/∂Z_k in row j and column k; n = C·shape
@@ -49,7 +49,7 @@ def asymmetry(J): # [..., n, n] -> [...]
         raise ValueError(f"J has shape {tuple(J.shape)}; give square matrices [..., n, n]")
     return (J - J.mT).norm(dim=(-2, -1)) / (J + J.mT).norm(dim=(-2, -1))
 
-# %% ../nbs/field.ipynb #field-005
+# %% ../nbs/field.ipynb #field-015
 def loop_integral(field,  # a function from points to vectors like them, such as F
                   Z,      # the centres, [B, C, *shape], as modes
                   radius, # of the circles, above 0
@@ -69,7 +69,7 @@ def loop_integral(field,  # a function from points to vectors like them, such as
     steps = ((F - F.mean(0)) * along).sum(-1)                          # [points, B]
     return steps.sum(0).abs() / steps.abs().sum(0)
 
-# %% ../nbs/field.ipynb #field-006
+# %% ../nbs/field.ipynb #field-020
 def degrees_of_freedom(J,    # Jacobians of F [B, n, n], from jacobian_in_modes
                        path, # a path of two clocks with noise
                        Z,    # the points, [B, C, *shape]
@@ -96,7 +96,7 @@ def linear_degrees_of_freedom(path,     # a path of two clocks with noise
     total = signal + (s * path.noise_scale)**2
     return torch.where(total > 0, signal / total, 0.0).flatten(1).sum(1).reshape(t.shape)
 
-# %% ../nbs/field.ipynb #field-007
+# %% ../nbs/field.ipynb #field-024
 def nearest_dimension(points, # [N, ...], floating point, no two of them equal
                       k=10,   # neighbours of each point, from 2 to N - 1
                      ): # a number
