@@ -64,7 +64,8 @@ def halves():
     """The digits to train on, and images and labels of those to look at, one in twelve of the
     rest."""
     digits = load_data("digits")
-    images, labels = (digits.images[:-HELD_OUT], digits.labels[:-HELD_OUT])
+    images = digits.images[:-HELD_OUT]
+    labels = digits.labels[:-HELD_OUT]
     known = ImageData("digits", images, labels, digits.num_classes, features="pixels")
     some = torch.arange(POINTS) * 12 + len(known)
     return known, digits.images[some], digits.labels[some]

@@ -41,6 +41,7 @@ from hdfm.path import HeatProbPath, register_path
 from hdfm.report import yardstick
 from hdfm.run import RunFolder
 from hdfm.sampling import Sampling
+from hdfm.times import linear_error
 from hdfm.train import Objective, fit
 from machine import machine
 
@@ -254,6 +255,25 @@ def gradient_noise(config, model, path, variance, rounds=24):
     return float(f"{spread / signal:.4g}")
 
 
+def residuals(data, model, path, variance, n=500):
+    """At nine times, the mean squared error of the network's images, summed over pixels, and that
+    of the best linear guess; nothing for a network that does not predict x."""
+    if model.prediction != "x" or not path.has_noise:
+        return {}
+    test = load_data(data, split="test") if data == "fashion" else load_data(data)
+    images = test.images[-n:]
+    generator = torch.Generator().manual_seed(0)
+    found = dict(times=[k / 10 for k in range(1, 10)], network=[], linear=[])
+    for t in found["times"]:
+        z = path.interpolate(path.noise(images, generator), images, t)
+        with torch.no_grad():
+            guess = model(z, torch.full((len(z),), t), test.labels[-n:])
+        error = (guess - images).square().sum((1, 2, 3)).mean().item()
+        found["network"].append(float(f"{error:.4g}"))
+        found["linear"].append(float(f"{linear_error(path, variance, t).item():.4g}"))
+    return found
+
+
 def ring_gains(images, real, rings=7):
     """Standard deviation of the modes over that of real images, in rings of frequency, coarse to
     fine."""
@@ -353,6 +373,7 @@ def measured(entry, size, device):
     row |= dict(
         gains=ring_gains(drawn, images[:10_000]),
         gradient_noise=gradient_noise(config, loaded.model, loaded.path, variance),
+        residuals=residuals(data, loaded.model, loaded.path, variance),
         loss=folder.metrics()[-1]["loss"],
         weights=loaded.info["sha256"][:16],
     )
