@@ -1,10 +1,13 @@
 """The door of the command `hdfm`: help and version at once, the rest from hdfm.cli.
 
-Written by hand and shown in nbs/23_cli.ipynb: nbdev writes one module for each notebook.
+Written by hand and shown in nbs/33_cli.ipynb: nbdev writes one module for each notebook.
 """
 import importlib
 import os
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 
 from . import __version__
 
@@ -24,17 +27,50 @@ owner/name on the Hub.
 Each has --help. The book: https://hdfm.github.io/hdfm"""
 
 
+def say(text):
+    """Print a text; a reader who has left is no error."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def leave(number, frame):
+    """End at once: nothing has begun yet."""
+    os.write(2, b"hdfm: interrupted\n")
+    os._exit(130)
+
+
+@contextmanager
+def nothing_to_save():
+    """While PyTorch is loaded, Ctrl-C ends the program without a traceback."""
+    is_usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ours = is_usual and threading.current_thread() is threading.main_thread()
+    if ours:
+        signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def main(argv=None):
     """The command `hdfm`."""
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("--help", "-h"):
-        print(USAGE)
+        say(USAGE)
         return 0
     if argv[0] in ("--version", "-V"):
-        print(f"hdfm {__version__}")
+        say(f"hdfm {__version__}")
         return 0
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # before PyTorch is loaded
-    return importlib.import_module("hdfm.cli").main(argv)
+    try:
+        with nothing_to_save():
+            cli = importlib.import_module("hdfm.cli")
+        return cli.main(argv)
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['COMMANDS', 'check_parser', 'check_command', 'shortened', 'few_real', 'dry_run', 'train_parser', 'asked_config',
            'outcome', 'train_command', 'npz_bytes', 'asked_labels', 'sample_parser', 'sample_command',
-           'add_feature_options', 'evaluate_parser', 'judged_network', 'keep_report', 'evaluate_command', 'set_parser',
-           'asked_extractor', 'stats_parser', 'stats_command', 'images_parser', 'images_command', 'export_parser',
-           'export_command', 'main']
+           'add_feature_options', 'evaluate_parser', 'judged_network', 'outputs', 'keep_report', 'evaluate_command',
+           'set_parser', 'asked_extractor', 'stats_parser', 'stats_command', 'images_parser', 'images_command',
+           'export_parser', 'export_command', 'main']
 
 # %% ../nbs/33_cli.ipynb #33_cli-003
 import io
@@ -25,6 +25,7 @@ from .data import DATASETS, ImageData, as_bytes, class_labels, some_images
 from .evaluate import PROTOCOLS, evaluate_run, generate_many
 from .features import (FEATURES, check_reference, extractor, load_reference,
                            reference_statistics, save_reference)
+from .files import check_output
 from .film import film_png, some_classes, way
 from .folders import check_folder, open_images, printable_name
 from .hub import BUNDLED, export_run, is_run, open_model
@@ -108,7 +109,8 @@ def asked_config(args):
 # %% ../nbs/33_cli.ipynb #33_cli-013
 def outcome(run, config, asked):
     "How a training ended, in one line."
-    done = list_checkpoints(run.checkpoints)[0].name[5:].lstrip("0")
+    done = next(path for path in list_checkpoints(run.checkpoints) if not path.is_symlink()
+                and path.is_dir()).name[5:].lstrip("0")
     why = f" done. Page: {run.page_file}  Figure: {run.report_file} "
     if asked: why = f", stopped by {asked[0]}; go on with --resume auto."
     return f"{run}: {done} of {config.steps} steps{why} Weights: {run.weights_file(config)}"
@@ -121,7 +123,8 @@ def train_command(args):
     with stop_signals() as asked:
         out = fit(config, args.out or f"runs/{args.preset}", args.preset,
                   resume=args.resume == "auto", device=args.device, stop=asked)
-    if int(os.environ.get("RANK", 0)) == 0: print(outcome(RunFolder(out), config, asked))
+    if os.environ.get("RANK", "0") == "0": print(outcome(RunFolder(out), config, asked))
+    return 130 if "SIGINT" in asked else 0
 
 # %% ../nbs/33_cli.ipynb #33_cli-016
 def npz_bytes(images, labels):
@@ -153,6 +156,7 @@ def sample_parser():
 # %% ../nbs/33_cli.ipynb #33_cli-018
 def sample_command(args):
     "Draw images: a PNG grid and, if asked, an .npz of images and labels, and a film."
+    check_output(args.out, *given(args, "npz", "film").values())
     loaded = open_model(args.network, pick_device(args.device), **given(args, "ema"))
     model = loaded.model
     path = loaded.path
@@ -208,6 +212,12 @@ def judged_network(args, device):
                          f"with --data, such as {', '.join(DATASETS)}, or a folder")
     return loaded, options
 
+def outputs(args):
+    "What `hdfm evaluate` is to write."
+    run = RunFolder(args.network)
+    own = [run.evaluation_file, run.page_file] if is_run(args.network) else []
+    return [*own, *given(args, "out").values()]
+
 def keep_report(args, text):
     "Write the JSON where it belongs: into the run, whose page then shows it, and where asked."
     if "out" in args: write_whole(args.out, text.encode())
@@ -222,12 +232,13 @@ def evaluate_command(args):
     how = given(args, "samples", "seed", "features", "reference", "weights", "weights_sha256",
                 "protocol", "batch")
     with parallel(args.device) as ranks:
+        ranks.on_first(check_output, *outputs(args))
         network, options = judged_network(args, ranks.device)
         report = evaluate_run(network, sampling=sampling, ranks=ranks, **options, **how)
         if not ranks.first: return
         text = json.dumps(report, indent=2)
-        keep_report(args, text)
-        print(text if args.json else report_table(report))
+        try: keep_report(args, text)
+        finally: print(text if args.json else report_table(report))
 
 # %% ../nbs/33_cli.ipynb #33_cli-022
 def set_parser(verb, about, **words):
@@ -253,6 +264,7 @@ def stats_parser():
 
 def stats_command(args):
     "Compute and save reference statistics."
+    check_output(args.out)
     images = open_images(args.data, args.size)
     extract = asked_extractor(args, images)
     real = reference_statistics(images, extract, None, args.keep, args.batch, args.seed)
@@ -307,4 +319,4 @@ def main(argv=None):
         print(f"hdfm: error: unknown command {verb!r}; choose one of {known}", file=sys.stderr)
         return 2
     parser, command = COMMANDS[verb]
-    return one_line_errors(command, parser().parse_args(argv[words:]))
+    return one_line_errors(lambda: command(parser().parse_args(argv[words:])))

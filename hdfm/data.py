@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 
 from .core import check_floating
 from .fashion import CLASSES, FASHION, fashion_arrays
+from .files import read_npz
 
 # %% ../nbs/10_data.ipynb #10_data-007
 def as_floats(images):
@@ -223,26 +224,6 @@ def photos(size=32, per_photo=1000):
 
 DATASETS |= {f"photos-{size}": partial(photos, size) for size in (16, 32, 64)}
 
-# %% ../nbs/10_data.ipynb #10_data-031
-def _read_npz(file):
-    "(uint8 images `[N, H, W, C]`, labels `[N]`, all 0 if it has none) of an .npz file."
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            images = arrays["images"]
-            labels = arrays["labels"] if "labels" in arrays else np.zeros(len(images), int)
-    except (KeyError, ValueError, EOFError, OSError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{file} cannot be read as an .npz file with an array 'images' "
-                         f"({reason})") from None
-    wrong_shape = images.ndim != 4 or images.shape[-1] not in (1, 3) or len(images) == 0
-    if images.dtype != np.uint8 or wrong_shape:
-        raise ValueError(f"{file}: images are {images.dtype} {images.shape}; "
-                         "they must be uint8 [N, H, W, C] with C 1 or 3")
-    if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1] or labels.min() < 0:
-        raise ValueError(f"{file}: labels are {labels.dtype} {labels.shape}; "
-                         "they must be whole numbers from 0, one for each image")
-    return images, labels
-
 # %% ../nbs/10_data.ipynb #10_data-032
 @register_source("npz")
 class NpzImages(TensorImages):
@@ -251,7 +232,7 @@ class NpzImages(TensorImages):
     form = "FILE.npz"
 
     def __init__(self, file):
-        images, labels = _read_npz(file)
+        images, labels = read_npz(file)
         self.name = str(file)
         self.images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
         self.labels = torch.from_numpy(labels.astype(np.int64))

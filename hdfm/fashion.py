@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 import numpy as np
 from tqdm.auto import tqdm
 
+from .files import regular_file
+
 # %% ../nbs/09_fashion.ipynb #09_fashion-007
 CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat",      # label 0 to 4
            "sandal", "shirt", "sneaker", "bag", "ankle boot")      # label 5 to 9
@@ -52,7 +54,7 @@ class DamagedFile(ValueError):
 
 def unpacked(path):
     "The bytes of a file; those of a gzip file, which may have any name, are unpacked."
-    packed = Path(path).read_bytes()
+    packed = regular_file(path).read_bytes()
     if packed[:2] != b"\x1f\x8b": return packed
     try:
         return gzip.decompress(packed)

@@ -16,7 +16,6 @@ import io
 import math
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Callable
 
 import torch
@@ -24,9 +23,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from . import __version__
-from .checkpoint import load_tensors, save_tensors, tensors_digest
+from .checkpoint import check_shapes, load_tensors, save_tensors, tensors_digest
 from .core import dct
 from .data import Purpose, as_bytes, as_floats, derived_seed
+from .files import regular_file
 from .folders import open_images
 from .metrics import (feature_statistics, frechet_of_statistics, kernel_distance,
                           merge_statistics, precision_recall)
@@ -104,7 +104,7 @@ def fidelity(what="this needs"):
 # %% ../nbs/24_features.ipynb #24_features-017
 def trusted_bytes(file, sha256):
     "The bytes of `file`, if they have that SHA-256."
-    body = Path(file).read_bytes()
+    body = regular_file(file).read_bytes()
     found = hashlib.sha256(body).hexdigest()
     if sha256 is None:
         raise ValueError(f"{file} has the SHA-256 {found}; compare it with a source you trust, "
@@ -282,13 +282,17 @@ def save_reference(path, reference):
 def load_reference(path):
     "The `Summary` that `save_reference` wrote, verified."
     tensors, info = load_tensors(path, "feature statistics")
+    n, d = (*tensors.get("rows", torch.empty(0)).shape, 0, 0)[:2]
+    check_shapes(path, tensors, dict(mean=(d,), covariance=(d, d), rows=(n, d)), "itself")
+    if lacking := {"n", "data", "features", "shape"} - set(info):
+        raise ValueError(f"{path} lacks {min(lacking)}; make it anew with hdfm evaluate stats")
     return Summary(**tensors, info={k: v for k, v in info.items() if k != "kind"})
 
 def check_reference(reference, extract, shape):
     "Refuse reference statistics of other features, other weights, or images of another shape."
     here = dict(features=extract.name, weights_sha256=extract.weights_sha256, shape=list(shape))
-    other = [f"{k} {reference.info[k]} there, {v} here"
-             for k, v in here.items() if reference.info[k] != v]
+    there = {k: reference.info.get(k) for k in here}
+    other = [f"{k} {there[k]} there, {v} here" for k, v in here.items() if there[k] != v]
     if other:
         raise ValueError(f"the reference statistics are of something else ({'; '.join(other)}); "
                          "make those that fit with hdfm evaluate stats")

@@ -138,7 +138,8 @@ def _check_size(name, size):
     "Refuse a size that is missing or less than a pixel."
     if not size:
         raise ValueError(f"images from {name!r} need a size in pixels: give --image-size or --size")
-    if size < 1: raise ValueError(f"size {size}: give the side of the images in pixels, at least 1")
+    if not 1 <= size <= 8192:
+        raise ValueError(f"size {size}: give the side of the images in pixels, from 1 to 8192")
 
 # %% ../nbs/12_folders.ipynb #12_folders-019
 class Pictures(Images):

@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['BUNDLED', 'CARD', 'PRIOR', 'build_network', 'build_path', 'build_sampling', 'is_bundled', 'locate', 'TrainedModel',
-           'weights_file', 'described', 'fill', 'told_of', 'FlowModel', 'evaluation_note', 'export_run', 'fetched',
-           'open_exported', 'is_run', 'open_model']
+           'weights_file', 'read_description', 'check_described', 'described', 'fill', 'told_of', 'FlowModel',
+           'evaluation_note', 'export_run', 'fetched', 'open_exported', 'is_run', 'open_model']
 
 # %% ../nbs/30_hub.ipynb #30_hub-003
-import json
 import sys
 from dataclasses import fields
 from importlib.resources import files
@@ -19,12 +18,15 @@ from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from torch import nn
 
-from .checkpoint import CheckpointError, load_tensors, save_tensors
+from .checkpoint import CheckpointError, check_shapes, load_tensors, save_tensors
+from .config import MOST_STEPS
 from .data import class_labels
 from .exact import LinearPlus
+from .files import read_json, read_text
 from .path import PATHS, make_path
 from .run import LoadedRun, RunError, RunFolder
 from .sampling import Sampling, predictor
+from .state import check_sizes, weight_shapes
 from .vit import MODELS, JiT
 
 # %% ../nbs/30_hub.ipynb #30_hub-007
@@ -135,13 +137,43 @@ def weights_file(model_id, **hub):
     if Path(model_id).is_dir(): return Path(model_id) / "model.safetensors"
     return hf_hub_download(model_id, "model.safetensors", **hub)
 
-def described(cls, model_id, network, path, sampling, about=None):
+def read_description(file, name):
+    "Refuse a config.json that holds no dict: what reads it next would end in a riddle."
+    try: found = read_json(file)
+    except OSError as error:
+        raise CheckpointError(f"the config.json of {name} is damaged ({error})") from None
+    if not isinstance(found, dict):
+        raise CheckpointError(f"the config.json of {name} does not describe an hdfm model; "
+                              "it needs network and path")
+
+def check_described(network, path, weights):
+    "A one-line error unless a file with those `weights` can hold the network, which is not made."
+    sizes = {name: value for name, value in network.items() if name != "linear"}
+    if sizes.get("depth", 12) > len(weights):
+        raise ValueError(f"depth={sizes['depth']}, and there are {len(weights)} tensors")
+    side = sizes["image_size"]
+    check_sizes(sizes.get("channels", 3), side, side, sizes.get("num_classes", 1000),
+                sizes["patch_size"])
+    if list(path.get("shape", ())) != [side, side]:
+        raise ValueError(f"a path of the shape {path.get('shape')} for images of {side} pixels")
+    if too_many := [k for k, v in path.items() if isinstance(v, (int, float)) and not v < 10**5]:
+        raise ValueError(f"{too_many[0]}={path[too_many[0]]}")
+    shapes = weight_shapes(JiT, dict(depth=12) | sizes)
+    if network.get("linear"): shapes = {f"network.{name}": v for name, v in shapes.items()}
+    check_shapes("the file of weights", {k: v for k, v in weights.items() if k in shapes}, shapes)
+
+def described(cls, model_id, network, path, sampling, about, weights):
     "The model, without its weights, that a config.json describes; one line if it describes none."
     if not isinstance(network, dict) or not isinstance(path, dict):
         raise CheckpointError(f"the config.json of {model_id} does not describe an hdfm model; "
                               "it needs network and path")
-    try: return cls(network, path, sampling, about)
-    except (TypeError, ValueError) as error:
+    try:
+        check_described(network, path, weights)
+        if (sampling or {}).get("steps", 1) > MOST_STEPS: raise ValueError("too many steps")
+        return cls(network, path, sampling, about)
+    except CheckpointError as error:
+        raise CheckpointError(f"{model_id}: {error}") from None
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(f"the config.json of {model_id} does not describe a model of this "
                               f"version of hdfm ({error})") from None
 
@@ -189,7 +221,9 @@ class FlowModel(TrainedModel, PyTorchModelHubMixin, library_name="hdfm", license
     @classmethod
     def from_pretrained(cls, name, **options):
         "The model of a bundled name ('digits'), of a folder, or of a repository 'owner/name'."
-        return super().from_pretrained(locate(name), **options)
+        place = locate(name)
+        if Path(place).is_dir(): read_description(Path(place) / "config.json", name)
+        return super().from_pretrained(place, **options)
 
     def _save_pretrained(self, save_directory):
         if self.path.prior.needs_data and not self.path.prior.state():
@@ -206,8 +240,8 @@ class FlowModel(TrainedModel, PyTorchModelHubMixin, library_name="hdfm", license
     def _from_pretrained(cls, *, model_id, map_location="cpu", strict=True, network=None, path=None,
                          sampling=None, about=None, **hub):
         if isinstance(network, dict): network = dict(position_order="row") | network  # hdfm 0.1's
-        model = described(cls, model_id, network, path, sampling, about)
         weights, info = load_tensors(weights_file(model_id, **hub), "model")
+        model = described(cls, model_id, network, path, sampling, about, weights)
         fill(model, weights, model_id, strict)
         model.sha256 = info["sha256"]
         return model.to(map_location).eval()
@@ -225,11 +259,14 @@ def evaluation_note(run):
     "What a model's card says of the run's evaluation, if there is one."
     file = RunFolder(run).evaluation_file
     if not file.is_file(): return ""
-    lines = "".join(f"    {line}\n" for line in file.read_text().splitlines())
+    lines = "".join(f"    {line}\n" for line in read_text(file).splitlines())
     return f"What `hdfm evaluate` said of it:\n\n{lines}"
 
 def export_run(run, out):
     "Write a run's model as a folder for `FlowModel.from_pretrained`; `out` must be new or empty."
+    if is_bundled(out):
+        raise CheckpointError(f"a folder called {out} would not be opened by that name, which is "
+                              f"that of a network of hdfm's; write ./{out}, or choose another")
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CheckpointError(f"{out} exists and is not an empty folder; choose another with --out")
@@ -242,11 +279,9 @@ def fetched(name):
     "The `FlowModel` of that name, or one line that says why not, whatever the Hub says."
     place = locate(name)
     try:
-        if not Path(place).is_dir():
-            hf_hub_download(place, "config.json")              # the mixin would pass over errors
+        if not Path(place).is_dir():                           # the mixin would pass over errors
+            read_description(hf_hub_download(place, "config.json"), name)
         return FlowModel.from_pretrained(place)
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"the config.json of {name} is damaged ({error})") from None
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         why = " ".join(str(error).split()).split(". ")[0]
         raise CheckpointError(f"{name} is not a folder here, and it could not be had from the Hub: "
@@ -267,9 +302,9 @@ def open_exported(name, device="cpu", ema=None):
 def is_run(name):
     "Whether `name` is the folder of a run, and not the name of a network of the package."
     if is_bundled(name): return False
-    try: return "config" in json.loads(RunFolder(name).config_file.read_text(encoding="utf-8"))
-    except (OSError, TypeError): return False
-    except ValueError: return RunFolder(name).checkpoints.is_dir()     # its config.json is damaged
+    run = RunFolder(name)
+    try: return "config" in read_json(run.config_file)
+    except (OSError, TypeError): return run.checkpoints.is_dir()       # its config.json is damaged
 
 def open_model(name, device="cpu", ema=None):
     """The `LoadedRun` of a run folder, an exported folder, a bundled name or a Hub's 'owner/name'.

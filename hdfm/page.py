@@ -12,8 +12,8 @@ from html import escape
 from string import Template
 from urllib.parse import quote
 
-from .checkpoint import write_whole
 from .config import flat_options
+from .files import read_json
 from .markup import curve, duration, table, tag
 from .path import path_options
 from .show import said
@@ -81,7 +81,7 @@ def measures(report):
 # %% ../nbs/21_page.ipynb #21_page-013
 def evaluation(run):
     "The report that `hdfm evaluate` left in the run folder; empty if there is none."
-    try: found = json.loads(run.evaluation_file.read_text(encoding="utf-8"))
+    try: found = read_json(run.evaluation_file)
     except (OSError, ValueError): return {}
     return found if isinstance(found, dict) else {}
 
@@ -209,7 +209,7 @@ $pictures
 def _state(config, rows, about):
     "How far the run is."
     done = rows[-1]["step"] if rows else 0
-    spent = f", {duration(rows[-1]['seconds'])}" if rows else ""
+    spent = f", {duration(rows[-1].get('seconds', 0))}" if rows else ""
     data = f"data: {config.data}"
     if "images" in about: data += f", {said(about['images'])} images"
     words = f"{done:,} of {config.steps:,} steps of {config.batch_size:,} images{spent}; {data}."
@@ -251,5 +251,5 @@ def page_of(run, # a RunFolder
 def write_page(run, # a RunFolder
               ):    # the path of the file
     "Write the page of a run into its folder, whole or not at all."
-    write_whole(run.page_file, page_of(run).encode())
+    run.write(run.page_file, page_of(run).encode())
     return run.page_file

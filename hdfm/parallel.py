@@ -34,22 +34,29 @@ class Ranks:
 
     first = property(lambda self: self.rank == 0, doc="the one that writes files and talks")
 
+    @property
+    def alone(self):
+        "Whether there is nobody to talk to; a ValueError if there should be, and no group is."
+        if self.size == 1 or dist.is_initialized(): return self.size == 1
+        raise ValueError(f"these are {self.size} processes, and this one has joined none of them; "
+                         "use Ranks within the block of `with parallel()` that gave them")
+
     def total(self, values):
         "The sum over ranks of a vector of numbers: a list."
         values = torch.as_tensor(values, device=self.device)
-        if self.size > 1: dist.all_reduce(values)
+        if not self.alone: dist.all_reduce(values)
         return values.tolist()
 
     def gather(self, thing):
         "Every rank's `thing`, in order of rank: a list."
         things = [thing] * self.size
-        if self.size > 1: dist.all_gather_object(things, thing)
+        if not self.alone: dist.all_gather_object(things, thing)
         return things
 
     def share(self, thing):
         "What the first rank gave as `thing`."
         things = [thing]
-        if self.size > 1: dist.broadcast_object_list(things, src=0)
+        if not self.alone: dist.broadcast_object_list(things, src=0)
         return things[0]
 
     def on_first(self, function, *args):
@@ -72,7 +79,9 @@ def pick_device(name, local_rank=0):
     if name == "auto": name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda": name = f"cuda:{local_rank}"
     try:
-        return torch.empty(0, device=name).device
+        found = torch.empty(0, device=name).device
+        if found.type != "meta": return found                   # which computes nothing
+        raise RuntimeError
     except (RuntimeError, AssertionError):
         raise ValueError(f"device {name!r} is not there or not known; "
                          "use cpu, cuda or auto") from None
@@ -89,6 +98,24 @@ def keep_memory():
     mallopt(MMAP_THRESHOLD, 2**25)                                  # the most that it takes
 
 # %% ../nbs/15_parallel.ipynb #15_parallel-018
+def _environment(name, usual):
+    "The whole number that an environment variable of torchrun's is, or the usual one."
+    text = os.environ.get(name, str(usual))
+    if text.isdecimal(): return int(text)
+    raise ValueError(f"the environment variable {name} is {text!r}, which is no whole number; "
+                     "unset it, or start with torchrun, which sets it")
+
+def _group_size(rank):
+    "How many processes torchrun has started, if this can be one of them."
+    size = _environment("WORLD_SIZE", 1)
+    if size == 1: return size
+    lacking = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if lacking: problem = f"{', '.join(lacking)} not set"
+    elif rank >= size: problem = f"RANK is {rank}"
+    else: return size
+    raise ValueError(f"the environment variable WORLD_SIZE is {size}, with {problem}; unset it, "
+                     "or start with torchrun, which sets them all")
+
 def _leave_group():
     "Leave the group."
     gc.collect()              # what holds it (DDP in PyTorch 2.6) might wait for ever at the end
@@ -113,8 +140,8 @@ def parallel(device="auto", # cpu, cuda, or auto: this process's GPU if it has o
              timeout=1800,  # seconds after which a rank that waits for others gives up
             ): # a context whose value is the Ranks of this run
     "This process as one of those that torchrun started, for a `with` block."
-    rank, local = (int(os.environ.get(name, 0)) for name in ("RANK", "LOCAL_RANK"))
-    size = int(os.environ.get("WORLD_SIZE", 1))
+    rank, local = (_environment(name, 0) for name in ("RANK", "LOCAL_RANK"))
+    size = _group_size(rank)
     device = pick_device(device, local)
     if device.type == "cuda": torch.cuda.set_device(device)
     if device.type == "cpu": keep_memory()

@@ -22,7 +22,6 @@ import torch
 import torch.distributed as dist
 from tqdm.auto import tqdm
 
-from .checkpoint import write_whole
 from .data import Purpose, as_floats, class_labels, derived_seed, epoch_order
 from .metrics import frechet_of_moments, mode_moments, seam_steps
 from .page import headline, loss_name, write_page
@@ -202,7 +201,7 @@ def draw_grid(run, n, config, model, path, ranks):
     grid = sample_grid(config, model, path, ranks.device)
     if not ranks.first: return
     file = run.samples_file(n)
-    try: write_whole(file, png_bytes(grid))
+    try: run.write(file, png_bytes(grid))
     except OSError as error: _not_written(file, error)
 
 def _not_written(file, error):
@@ -312,6 +311,7 @@ def watching(config,   # a TrainConfig
 # %% ../nbs/22_watch.ipynb #22_watch-050
 def _draw_losses(ax, config, rows):
     "The loss curve, by the name of the loss."
+    rows = [row for row in rows if isinstance(row.get("loss"), (int, float))]
     losses = [row["loss"] for row in rows]
     ax.plot([row["step"] for row in rows], losses)
     scale = "log" if losses and min(losses) > 0 else "linear"          # LayerSync's is negative
@@ -333,5 +333,5 @@ def report_figure(run, config,
         file = io.BytesIO()
         fig.savefig(file, format="png", dpi=120, facecolor="white")
         plt.close(fig)
-    write_whole(run.report_file, file.getvalue())
+    run.write(run.report_file, file.getvalue())
     refresh_page(run)

@@ -29,6 +29,32 @@ def hdfm(*args, module="hdfm", **kwargs):
     return subprocess.run(command, capture_output=True, text=True, timeout=300, **kwargs)
 
 
+def status_of(*args):
+    """The exit status of the command, here, with those words."""
+    from hdfm.cli import main
+
+    try:
+        return main([str(arg) for arg in args])
+    except SystemExit as stop:
+        return stop.code
+
+
+@pytest.fixture
+def refused(capsys):
+    """The command must fail with status 2 and one line that contains each of `says`."""
+
+    def check(*args, says, mendable=True):
+        capsys.readouterr()
+        status = status_of(*args)
+        lines = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
+        assert status == 2 and len(lines) == 1 and "error" in lines[0], (status, lines)
+        assert ("unexpected" in lines[0]) != mendable, lines[0]
+        for part in says:
+            assert part in lines[0], lines[0]
+
+    return check
+
+
 def files(folder):
     """Name and contents of every file below a folder."""
     found = (path for path in sorted(Path(folder).rglob("*")) if path.is_file())

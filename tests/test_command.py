@@ -11,39 +11,14 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from conftest import ROOT, TINY, files, hdfm
+from conftest import ROOT, TINY, files, hdfm, status_of
 from PIL import Image
 
 from hdfm import cli
-from hdfm.cli import main
 from hdfm.config import PRESETS
 from hdfm.hub import FlowModel
 from hdfm.path import PATHS
 from hdfm.run import RunFolder
-
-
-def status_of(*args):
-    """The exit status of the command, here, with those words."""
-    try:
-        return main([str(arg) for arg in args])
-    except SystemExit as stop:
-        return stop.code
-
-
-@pytest.fixture
-def refused(capsys):
-    """The command must fail with status 2 and one line that contains each of `says`."""
-
-    def check(*args, says, mendable=True):
-        capsys.readouterr()
-        status = status_of(*args)
-        lines = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
-        assert status == 2 and len(lines) == 1 and "error" in lines[0], (status, lines)
-        assert ("unexpected" in lines[0]) != mendable, lines[0]
-        for part in says:
-            assert part in lines[0], lines[0]
-
-    return check
 
 
 def test_a_run_folder_holds_what_it_should(trained):
