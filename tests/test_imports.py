@@ -88,8 +88,8 @@ def library():
 
 def chapters():
     """{module: number of its notebook}; the appendix `show` is below all, `exercise` above it,
-    `process` and `times` below the paths of 01, `solver` below the samplers of 03, and
-    `coloured` above the rivals of 16."""
+    `checks` below the core, `process` and `times` below the paths of 01, `solver` below the
+    samplers of 03, and `coloured` above the rivals of 16."""
     numbers = {}
     for path in sorted((ROOT / "nbs").glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -97,8 +97,9 @@ def chapters():
         for module in filter(None, found):
             number = re.match(r"\d+", path.name)
             numbers[module[1]] = int(number[0]) if number else None
-    rooms = {"show": -2, "exercise": -1, "process": 0.5, "times": 0.7, "solver": 2.5}
-    return numbers | rooms | {"coloured": 16.5}
+    rooms = {"show": -2, "exercise": -1, "checks": -0.5}
+    rooms |= {"process": 0.5, "times": 0.7, "solver": 2.5, "coloured": 16.5}
+    return numbers | rooms
 
 
 @dataclass(frozen=True)
