@@ -40,7 +40,7 @@ def check_number(name, value, low, high, advice):
     try: number = float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError): number = math.nan
     if low <= number <= high: return number
-    raise ValueError(f"{name}={value}: {advice}")
+    raise ValueError(f"{name}={str(value)[:40]}: {advice}")
 
 # %% ../nbs/checks.ipynb #checks-012
 def check_time(t, low=0.0, wait=False):
@@ -51,7 +51,7 @@ def check_time(t, low=0.0, wait=False):
     wrong = f"t must lie in [{low:g}, 1] (0 is noise, 1 is data), got "
     if isinstance(t, (int, float)):
         if 0.995 * low <= t <= 1: return
-        raise ValueError(f"{wrong}{t:.4g}")
+        raise ValueError(f"{wrong}{str(t)[:12]}")
     t = torch.as_tensor(t)
     known = t.ndim > 1 or t.device.type != "cpu" and not (wait and t.ndim == 1)
     if known or torch.compiler.is_compiling(): return

@@ -40,6 +40,10 @@ class ModeNoise:
         return self.std.to(like)
     def sample(self, like, generator=None):
         "Noise with the shape, dtype and device of `like`."
+        std = self.fitted(like)
+        if like.shape[-std.ndim:] != std.shape:
+            raise ValueError(f"images of shape {tuple(like.shape)} do not begin at noise for a "
+                             f"grid of {tuple(std.shape)}: the last axes must match")
         white = white_noise(like, generator)
         return self.operator.pixels(self.scale * self.fitted(white) * white, white)
     def state(self): return {} if self.std is None else dict(std=self.std)

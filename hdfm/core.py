@@ -136,7 +136,9 @@ def spread_time(t, x, axes=0):
 
     The last `axes` of `x` are its grid; an `x` that is nothing else has one time, not many."""
     dtype = torch.promote_types(x.dtype, torch.float32)
-    if isinstance(t, (int, float)): return torch.full((), t, dtype=dtype, device=x.device)
+    if isinstance(t, (int, float)):
+        check_time(t)                            # a number costs nothing
+        return torch.full((), t, dtype=dtype, device=x.device)
     t = torch.as_tensor(t)
     if t.is_meta and not x.is_meta: raise ValueError("t lies on the device meta, but x does not")
     t = t.to(device=x.device, dtype=dtype)

@@ -57,9 +57,8 @@ def drop_labels(labels,         # [B], class numbers
 def layersync_pair(depth, # number of blocks, at least 4
                   ): # (weak, strong), counted from 1
     "The blocks that LayerSync compares: those 2/7 and 4/7 of the way."
-    if depth < 4:
-        raise ValueError(f"depth={depth}: LayerSync needs at least 4 blocks "
-                         "to tell a weak one from a strong one")
+    check_number("depth", depth, 4, 10_000, "LayerSync needs at least 4 blocks "
+                 "to tell a weak one from a strong one")
     return round(depth * 2 / 7), round(depth * 4 / 7)
 
 def layersync_loss(weak,   # tokens of the weaker block [B, N, width]

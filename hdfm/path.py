@@ -35,8 +35,8 @@ class _TwoClocks(Process):
                  noise_scale: float = 1.0, # σ of the noise, above 0
                  t_eps: float = 0.05): # nothing is divided by an s smaller than this
         self.operator = operator
-        self.noise_scale = check_number("noise_scale", noise_scale, 1e-6, 1e6,
-                                        "give a number above 0, from 1e-6 to 1e6")
+        self.noise_scale = check_number("noise_scale", noise_scale, 1e-12, 1e6,
+                                        "give a number above 0, from 1e-12 to 1e6")
         self.t_eps = check_number("t_eps", t_eps, 1e-6, 0.999999,
                                   "give a number between 0 and 1, such as 0.05")
         self.prior = WhiteNoise(self.noise_scale)
@@ -83,6 +83,8 @@ class _TwoClocks(Process):
         return to_x[prediction] * of_x[loss]
 
 # %% ../nbs/01_path.ipynb #01_path-015
+def _wide(x): return x.to(torch.promote_types(x.dtype, torch.float32)) # what is between may be huge
+
 class ProbPath(_TwoClocks):
     "Z = a(t)·X + s(t)·E in the modes of `operator`; from a subclass's `clocks` the rest follows."
     def rates(self, x, t):
@@ -121,10 +123,16 @@ class ProbPath(_TwoClocks):
         return self.operator.pixels(torch.where(weight > 1 / max_gain, modes / weight, 0.0), x_t)
     def epsilon_to_velocity(self, epsilon, x_t, t):
         "The velocity when the noise is (predicted to be) `epsilon`."
-        return self.target_to_velocity(self.epsilon_to_target(epsilon, x_t, t), x_t, t)
+        same_shape(epsilon, x_t, "epsilon", "x_t")
+        z = _wide(x_t)
+        x_1 = self.epsilon_to_target(_wide(epsilon), z, t)
+        return self.target_to_velocity(x_1, z, t).to(x_t.dtype)
     def velocity_to_epsilon(self, velocity, x_t, t):
         "The noise when the velocity is (predicted to be) `velocity`."
-        return self.target_to_epsilon(self.velocity_to_target(velocity, x_t, t), x_t, t)
+        same_shape(velocity, x_t, "velocity", "x_t")
+        z = _wide(x_t)
+        x_1 = self.velocity_to_target(_wide(velocity), z, t)
+        return self.target_to_epsilon(x_1, z, t).to(x_t.dtype)
 
 # %% ../nbs/01_path.ipynb #01_path-027
 PATH_PRESETS = {"paper": dict(blur_strength=1.0, laplacian_coefficient=1.0),

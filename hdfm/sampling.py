@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from .path import white_noise
+from .core import check_number, white_noise
 from .solver import (NEEDS, SOLVERS, check_solver, checked, evaluations, known_solver,
                          register_solver, solvers_for, time_grid)
 
@@ -158,6 +158,7 @@ def diffeq_solver(method, # a name that torchdiffeq's odeint knows, such as dopr
     "A solver from torchdiffeq's `odeint` that does not step beyond the end."
     adaptive = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")
     def solve(predict, path, z, ts):
+        if z.is_meta: raise ValueError("z lies on the device meta, which has no values")
         from torchdiffeq import odeint  # brings scipy along: only when used
         def velocity(t, z): return path.target_to_velocity(predict(z, float(t)), z, float(t))
         times = torch.tensor(ts, dtype=torch.float64, device=z.device)
@@ -179,6 +180,7 @@ def _is_doubled(t, scale, interval):
 
 def _check_guidance(model, labels, scale):
     "Raise a ValueError where there is nothing to guide by."
+    check_number("guidance_scale", scale, -1e6, 1e6, "give a number; 1 is none")
     if scale == 1 or labels is not None and model.num_classes > 0: return
     what = "a network that knows classes, and this one is unconditional; use 1"
     if labels is None: what = "labels to guide towards; give them, or use 1"
@@ -268,8 +270,7 @@ class Sampling:
         object.__setattr__(self, "guidance_interval", times)
         known_solver(self.solver)
         time_grid(self.steps, last_time=self.last_time)
-        if not abs(self.guidance_scale) < float("inf"):
-            raise ValueError(f"guidance_scale={self.guidance_scale}: give a number; 1 is none")
+        check_number("guidance_scale", self.guidance_scale, -1e6, 1e6, "give a number; 1 is none")
         if len(times) != 2 or times[0] >= times[1]:
             raise ValueError(f"guidance_interval={times}: give two times, the earlier first")
         if self.precision not in ("fp32", "bf16"):

@@ -35,8 +35,8 @@ def frequency_bands(shape,    # grid (H, W)
 def _band_ratio(energy, cut):
     "E_high / E_low of mean energies of modes `[..., H, W]`: `[...]`."
     low = frequency_bands(energy.shape[-2:], cut).to(energy.device)
-    lows = energy[..., low].sum(-1)
-    return energy[..., ~low].sum(-1) / lows.clamp(min=torch.finfo(lows.dtype).tiny)
+    lows, highs = (torch.where(band, energy, 0.0).sum((-2, -1)) for band in (low, ~low))
+    return highs / lows.clamp(min=torch.finfo(lows.dtype).tiny)
 
 def frequency_ratio(x,        # images [..., H, W], floating point
                     cut=0.25, # where low ends, as a fraction of each axis

@@ -107,6 +107,7 @@ def check_clocks(path):
 def _check_variance(path, variance):
     check_clocks(path)
     check_floating(variance, "variance")
+    if variance.is_meta: raise ValueError("variance lies on the device meta, which has no values")
     if tuple(variance.shape) != tuple(path.operator.shape):
         raise ValueError(f"variance has shape {tuple(variance.shape)}; "
                          f"give one number per mode, {tuple(path.operator.shape)}")
