@@ -10,35 +10,44 @@ import math
 
 import torch
 
-from .core import (BlurredGaussian, HeatOperator, check_floating, check_grid, expand_time,
-                       full_precision, white_noise)
+from .core import (BlurredGaussian, HeatOperator, check_floating, check_grid, check_number,
+                       expand_time, full_precision, same_shape, white_noise)
 from .path import HeatProbPath, PathSample, ProbPath, Process, register_path
 
 # %% ../nbs/16_baselines.ipynb #16_baselines-007
+def _whole(name, value, most):
+    "`value` as an int from 1 to `most`; a ValueError for any other."
+    number = check_number(name, value, 1, most, f"give a whole number from 1 to {most}")
+    if number == int(number): return int(number)
+    raise ValueError(f"{name}={value}: give a whole number")
+
 class BlurLevels:
     "Gaussian blurs of b_0 = 0 and b_1..b_K pixels, even in log b from 0.5 to `blur_max`."
     def __init__(self, shape, levels=100,
                  blur_max=None): # b_K; None: three quarters of the longer side
         self.operator = HeatOperator(shape)
-        self.levels = int(levels)
-        self.blur_max = 0.75 * max(self.operator.shape) if blur_max is None else float(blur_max)
-        if self.levels < 1: raise ValueError(f"levels={levels}: give a whole number of at least 1")
-        if not 0.5 < self.blur_max < math.inf:
-            raise ValueError(f"blur_max={blur_max}: give a number of pixels above 0.5, "
-                             "where the blur begins")
+        self.levels = _whole("levels", levels, 100_000)
+        largest = 0.75 * max(self.operator.shape) if blur_max is None else blur_max
+        self.blur_max = check_number("blur_max", largest, 0.500001, 1e6, "give a number of pixels "
+                                     "above 0.5, where the blur begins")
         last = torch.linspace(1, 0, self.levels, dtype=torch.float64)  # a single level is the last
         ratios = (0.5 / self.blur_max)**(last if self.levels > 1 else last * 0)
         self.blurs = torch.cat([torch.zeros(1, dtype=torch.float64), self.blur_max * ratios])
 
     def level(self, x, t):
         "k = K(1-t), a whole number for every image of `x`, shaped to broadcast against it."
-        return (self.levels * (1 - expand_time(t, x).double())).round().long()
+        time = expand_time(t, x, len(self.operator.shape)).double()
+        return (self.levels * (1 - time)).round().long()
 
     def blurred(self, x, k):
         "Level `k` of the images `x`, (16.1)."
-        sigma = self.blurs.to(x.device)[k].to(x.dtype)
-        decay = torch.exp(-self.operator.eigenvalues(x) * sigma**2 / 2)
-        return self.operator.pixels(decay * self.operator.modes(x), x)
+        X = self.operator.modes(x)
+        k = torch.as_tensor(k)
+        seen = k.device.type == "cpu" and not torch.compiler.is_compiling()
+        if seen and ((k < 0) | (k > self.levels)).any():
+            raise ValueError(f"k={k.flatten()[:4].tolist()}: levels run from 0 to {self.levels}")
+        sigma = self.blurs.to(X)[k]
+        return self.operator.pixels(torch.exp(-self.operator._eigenvalues(x) * sigma**2 / 2) * X, x)
 
 # %% ../nbs/16_baselines.ipynb #16_baselines-012
 @register_path("ihdm")
@@ -55,11 +64,9 @@ class InverseHeat(BlurLevels, Process):
                  noise_scale: float = 0.02, # σ
                  sampling_noise: float = 0.025): # δ
         super().__init__(shape, levels, blur_max)
-        self.noise_scale = float(noise_scale)
-        self.sampling_noise = float(sampling_noise)
-        for name in ("noise_scale", "sampling_noise"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name}={getattr(self, name)}: give a number of at least 0")
+        few = (0, 1e6, "give a number of at least 0, at most 1e6")
+        self.noise_scale = check_number("noise_scale", noise_scale, *few)
+        self.sampling_noise = check_number("sampling_noise", sampling_noise, *few)
         self.prior = BlurredGaussian(self.operator, self.blurriest)
 
     def offers(self, prediction): return frozenset({"chain"} if prediction == "v" else ())
@@ -67,7 +74,9 @@ class InverseHeat(BlurLevels, Process):
     def blurriest(self, images): return self.blurred(images, self.levels)
     def training_time(self, t): return (t * self.levels).floor() / self.levels
     def noise(self, like, generator=None): return self.noise_scale * white_noise(like, generator)
-    def interpolate(self, x_0, x_1, t): return self.blurred(x_1, self.level(x_1, t)) + x_0
+    def interpolate(self, x_0, x_1, t):
+        same_shape(x_0, x_1, "x_0", "x_1")
+        return self.blurred(x_1, self.level(x_1, t)) + x_0
 
     def sample(self, x_0, x_1, t):
         z = self.interpolate(x_0, x_1, t)
@@ -102,31 +111,29 @@ class BlurringDiffusion(ProbPath):
                  log_snr: float = 10.0, noise_scale: float = 1.0):
         super().__init__(HeatOperator(shape), noise_scale)
         largest = min(20, 0.625 * max(self.operator.shape))
-        self.blur_max = largest if blur_max is None else float(blur_max)
-        self.min_gain = float(min_gain)
-        self.log_snr = float(log_snr)
-        if not 0 <= self.blur_max < math.inf:
-            raise ValueError(f"blur_max={blur_max}: give a number of pixels of at least 0")
-        if not 0 <= self.min_gain < 1:
-            raise ValueError(f"min_gain={min_gain}: give a number from 0 to below 1")
-        if not 0 < self.log_snr < 100:
-            raise ValueError(f"log_snr={log_snr}: give a number between 0 and 100, such as 10")
+        self.blur_max = check_number("blur_max", largest if blur_max is None else blur_max, 0, 1e6,
+                                     "give a number of pixels of at least 0, at most 1e6")
+        self.min_gain = check_number("min_gain", min_gain, 0, 0.999999,
+                                     "give a number from 0 to below 1")
+        self.log_snr = check_number("log_snr", log_snr, 1e-3, 99.9,
+                                    "give a number between 0 and 100, such as 10")
 
     def well_posed(self, prediction): return self.min_gain > 0
 
     def clocks(self, t, like):
-        t = expand_time(t, like)
+        t = self.time(t, like)
         low, high = (math.atan(math.exp(sign * self.log_snr / 2)) for sign in (-1, 1))
         angle = low + (1 - t) * (high - low)
         blur = self.blur_max * torch.sin(math.pi * (1 - t) / 2)**2
-        fade = torch.exp(-self.operator.eigenvalues(like) * blur**2 / 2)
+        fade = torch.exp(-self.operator._eigenvalues(like) * blur**2 / 2)
         return torch.cos(angle) * ((1 - self.min_gain) * fade + self.min_gain), torch.sin(angle)
 
 # %% ../nbs/16_baselines.ipynb #16_baselines-032
 class HaarOperator:
     "The orthonormal Haar transform of (H, W); `band` numbers each mode's scale, 0 the coarsest."
     def __init__(self, shape, scales=2):
-        self.shape = tuple(shape)
+        self.shape = check_grid(shape, "spectral")
+        scales = _whole("scales", scales, 20)
         block = 2**(scales - 1)
         if len(self.shape) != 2 or any(n % block for n in self.shape):
             raise ValueError(f"shape={shape}: {scales} scales need two lengths "
@@ -173,14 +180,14 @@ class LaplacianFlow(ProbPath):
     def __init__(self, shape, scales: int | None = None, noise_scale: float = 1.0,
                  t_eps: float = 0.05):
         shape = check_grid(shape, "spectral")
-        self.scales = (3 if min(shape) >= 64 else 2) if scales is None else int(scales)
-        if self.scales < 1: raise ValueError(f"scales={scales}: give a whole number of at least 1")
+        usual = 3 if min(shape) >= 64 else 2
+        self.scales = _whole("scales", usual if scales is None else scales, 20)
         super().__init__(HaarOperator(shape, self.scales), noise_scale, t_eps)
 
     def well_posed(self, prediction): return prediction in ("x", "v")
 
     def clocks(self, t, like):
-        t = expand_time(t, like)
+        t = self.time(t, like)
         begin = self.operator.band.to(t) / self.scales
         return torch.where(t < begin, 0 * t, (t - begin) / (1 - begin)), 1 - t
 
@@ -189,7 +196,7 @@ class LaplacianFlow(ProbPath):
 class PyramidalFlow(LaplacianFlow):
     "Pyramidal flow's path: a scale is at its full signal when the next one begins."
     def clocks(self, t, like):
-        t = expand_time(t, like)
+        t = self.time(t, like)
         band = self.operator.band.to(t)
         begin = band / self.scales
         end = (band + 1) / self.scales

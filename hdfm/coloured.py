@@ -8,7 +8,8 @@ __all__ = ['ModeNoise', 'ColouredNoise']
 # %% ../nbs/coloured.ipynb #coloured-003
 import torch
 
-from .core import HeatOperator, expand_time, mean_and_deviation, moments, white_noise
+from .core import (HeatOperator, check_number, check_values, mean_and_deviation, moments,
+                       sum_of_moments, white_noise)
 from .path import HeatProbPath, ProbPath, register_path
 
 # %% ../nbs/coloured.ipynb #coloured-101
@@ -18,15 +19,18 @@ class ModeNoise:
 
     def __init__(self, operator, order, scale):
         self.operator = operator
-        self.order = order
+        self.order = check_number("order", order, -9.999, 9.999, "give a number such as 0")
         self.scale = scale
         self.std = None
     def fit(self, batches):
         "Fit to an iterable of image tensors `[N, C, *shape]`; the mean of std² is 1."
-        total = sum(moments(self.operator.modes(x, "images")) for x in batches)
+        total = sum_of_moments(moments(self.operator.modes(x, "images")) for x in batches)
         if isinstance(total, int): raise ValueError("no images to fit the path's noise to")
-        variance = mean_and_deviation(total)[1].square().mean(0)
+        variance = mean_and_deviation(total)[1].square()
+        variance = variance.reshape(-1, *self.operator.shape).mean(0)  # of all channels
+        if not variance.any(): raise ValueError("the images are all alike: nothing to fit noise to")
         power = variance.clamp(min=variance.mean() / 1000)**(1 - self.order)
+        check_values(power, "the power of this noise")
         self.std = (power / power.mean()).sqrt().float()
         return self
     def fitted(self, like):
@@ -36,6 +40,10 @@ class ModeNoise:
         return self.std.to(like)
     def sample(self, like, generator=None):
         "Noise with the shape, dtype and device of `like`."
+        std = self.fitted(like)
+        if like.shape[-std.ndim:] != std.shape:
+            raise ValueError(f"images of shape {tuple(like.shape)} do not begin at noise for a "
+                             f"grid of {tuple(std.shape)}: the last axes must match")
         white = white_noise(like, generator)
         return self.operator.pixels(self.scale * self.fitted(white) * white, white)
     def state(self): return {} if self.std is None else dict(std=self.std)
@@ -57,17 +65,16 @@ class ColouredNoise(ProbPath):
                  noise_scale: float = 1.0, # the root of the mean power of the noise
                  t_eps: float = 0.05):
         super().__init__(HeatOperator(shape), noise_scale, t_eps)
-        self.order = float(order)
-        if not abs(self.order) < 10: raise ValueError(f"order={order}: give a number such as 0")
-        self.prior = ModeNoise(self.operator, self.order, self.noise_scale)
+        self.prior = ModeNoise(self.operator, order, self.noise_scale)
+        self.order = self.prior.order
 
     def well_posed(self, prediction): return prediction in ("x", "v")
     def noise(self, like, generator=None): return self.noise_scale * white_noise(like, generator)
     def clocks(self, t, like):
-        t = expand_time(t, like)
+        t = self.time(t, like)
         return t, (1 - t) * self.prior.fitted(t)
     def rates(self, x, t):
-        t = expand_time(t, x)
+        t = self.time(t, x)
         remaining = (1 - t).clamp(min=self.t_eps)
         return (1 - t) / remaining, -1 / remaining                     # so that w = 1/s̄, as JiT's
     def at_least(self, s): return torch.maximum(s, self.t_eps * self.prior.fitted(s))

@@ -9,7 +9,7 @@ __all__ = ['GaussianPosterior', 'LinearPlus', 'EmpiricalPosterior']
 import torch
 from torch import nn
 
-from .core import check_floating, spread_time
+from .core import check_floating, check_values, spread_time
 
 # %% ../nbs/02_exact.ipynb #02_exact-007
 def _check_clocks(path):
@@ -27,6 +27,19 @@ def _check_modes(name, value, path):
     if tuple(value.shape) != path.operator.shape:
         raise ValueError(f"{name} has shape {tuple(value.shape)}; "
                          f"give one number per mode, {path.operator.shape}")
+
+def _check_moments(mean, variance, path):
+    "Raise an error unless these can be the mean and variance of the modes of images."
+    for name, value in (("mean", mean), ("variance", variance)):
+        _check_modes(name, value, path)
+        _check_limits(name, value)
+    if (variance < 0).any():
+        raise ValueError("variance has negative entries; a variance is at least 0")
+
+def _check_limits(name, value):
+    check_values(value, name)
+    if value.numel() and value.abs().max() > 1e30:
+        raise ValueError(f"{name} has entries beyond 1e30; scale images to [-1, 1]")
 
 # %% ../nbs/02_exact.ipynb #02_exact-mean
 def _gaussian_moments(path, mean, variance, z, t):
@@ -50,10 +63,7 @@ class GaussianPosterior:
                  variance,   # of each mode, at least 0, of the same shape
                  path):      # a ProbPath with noise
         _check_clocks(path)
-        _check_modes("mean", mean, path)
-        _check_modes("variance", variance, path)
-        if (variance < 0).any():
-            raise ValueError("variance has negative entries; a variance is at least 0")
+        _check_moments(mean, variance, path)
         self.mean = mean
         self.variance = variance
         self.path = path
@@ -96,8 +106,11 @@ class LinearPlus(nn.Module):
         self.num_classes = network.num_classes
         self.prediction = "x"
         zeros = torch.zeros(path.operator.shape)
-        self.register_buffer("mean", zeros if mean is None else mean)
-        self.register_buffer("variance", zeros.clone() if variance is None else variance)
+        mean = zeros if mean is None else mean
+        variance = zeros.clone() if variance is None else variance
+        if not mean.is_meta: _check_moments(mean, variance, path)
+        self.register_buffer("mean", mean)
+        self.register_buffer("variance", variance)
 
     def forward(self, z, t, labels=None):
         t_z = spread_time(t, z)                  # no look at its values: training does not wait
@@ -115,11 +128,14 @@ class EmpiricalPosterior:
         self.path = path
         self.data = data
         self.modes = path.operator.modes(data, "data").double()
+        if not len(data): raise ValueError("the data are empty; give at least one image")
+        _check_limits("data", data)
 
     def weights(self, z, # points of the path, [B, C, *shape]
                 t,       # a number or [B]
                ):        # [B, N], in float64
         "The posterior probability of each image of `data`; each row sums to 1."
+        check_floating(z, "z")
         if z.shape[1:] != self.data.shape[1:]:
             raise ValueError(f"z has images of shape {tuple(z.shape[1:])}, "
                              f"the data {tuple(self.data.shape[1:])}; they must be equal")

@@ -11,41 +11,65 @@ __all__ = ['READERS', 'feature_statistics', 'frechet_of_statistics', 'frechet_di
 import numpy as np
 import torch
 
-from .core import dct, mean_and_deviation, moments
+from .core import check_values, dct, mean_and_deviation, moments, same_shape
 
 # %% ../nbs/14_metrics.ipynb #14_metrics-007
+def _rows(x, name="this set", least=1):
+    "`[N, ...]` as rows `[N, D]` in float64; an error of one line where nothing can be measured."
+    if not torch.is_tensor(x) or x.is_complex() or x.ndim < 1:
+        raise TypeError(f"{name} must be a tensor of real numbers, [N, ...]")
+    if len(x) < least:
+        raise ValueError(f"{name} has {len(x)} images; this measure needs at least {least}")
+    if not x.numel(): raise ValueError(f"{name} has shape {tuple(x.shape)}: nothing to measure")
+    check_values(x, name)
+    x = x.reshape(len(x), -1).double()
+    if torch.linalg.vector_norm(x, np.inf) > 1e30:
+        raise ValueError(f"{name} has values beyond 1e30; scale them")
+    return x
+
+def _two_sets(a, b, name_a="the first set", name_b="the second set", least=1):
+    "`_rows` of both, whose images must be of one shape on one device."
+    rows = [_rows(a, name_a, least), _rows(b, name_b, least)]
+    same_shape(a[:1].double(), b[:1].double(), f"an image of {name_a}", f"one of {name_b}")
+    return rows
+
 def feature_statistics(features, # [N, ...], N at least 2
                       ): # (mean [D], covariance [D, D]), in float64
     "The Gaussian that fits a set of features."
-    features = features.flatten(1).double()
-    if len(features) < 2:
-        raise ValueError(f"{len(features)} images; a covariance needs at least 2")
+    features = _rows(features, least=2)
     return features.mean(0), torch.atleast_2d(torch.cov(features.T))
 
 def frechet_of_statistics(mean_a, covariance_a, # [D] and [D, D]
                           mean_b, covariance_b,
                          ) -> float:
     "Squared Fréchet distance between two Gaussians, (14.1)."
+    for name, a, b in (("means", mean_a, mean_b), ("covariances", covariance_a, covariance_b)):
+        same_shape(a, b, f"the first of the {name}", "the second")
+        check_values(torch.stack([a, b]), f"one of the {name}")
+    if tuple(covariance_a.shape) != 2 * tuple(mean_a.shape):
+        raise ValueError(f"a mean of shape {tuple(mean_a.shape)} has no covariance of shape "
+                         f"{tuple(covariance_a.shape)}; give [D] and [D, D]")
     values, vectors = torch.linalg.eigh(covariance_a)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T                    # A^{1/2}
     cross = torch.linalg.eigvalsh(root @ covariance_b @ root).clamp(min=0).sqrt().sum()
     shift = (mean_a - mean_b).square().sum()
-    return float(shift + covariance_a.trace() + covariance_b.trace() - 2 * cross)
+    return (shift + covariance_a.trace() + covariance_b.trace() - 2 * cross).item()
 
 # %% ../nbs/14_metrics.ipynb #14_metrics-008
 def frechet_distance(a, # [N, ...], flattened to vectors; N at least 2
                      b, # [M, ...]
                     ) -> float: # in units of squared features
     "Squared Fréchet distance between the Gaussians that fit two sets."
-    for name, x in (("first", a), ("second", b)):
-        if len(x) < 2:
-            raise ValueError(f"the {name} set has {len(x)} images; a covariance needs at least 2")
+    a, b = _two_sets(a, b, least=2)
     return frechet_of_statistics(*feature_statistics(a), *feature_statistics(b))
 
 # %% ../nbs/14_metrics.ipynb #14_metrics-012
 def merge_statistics(n_a, mean_a, covariance_a, n_b, mean_b, covariance_b):
     "(n, mean, covariance) of two sets of features together, from those of each (0 if it has one)."
     n = n_a + n_b
+    if n < 2: raise ValueError(f"{n} images; a covariance needs at least 2")
+    same_shape(mean_a, mean_b, "mean_a", "mean_b")
+    same_shape(covariance_a, covariance_b, "covariance_a", "covariance_b")
     delta = mean_b - mean_a
     between = torch.outer(delta, delta) * (n_a * n_b / n)
     squares = (n_a - 1) * covariance_a + (n_b - 1) * covariance_b + between
@@ -54,10 +78,12 @@ def merge_statistics(n_a, mean_a, covariance_a, n_b, mean_b, covariance_b):
 # %% ../nbs/14_metrics.ipynb #14_metrics-017
 def mode_moments(images):
     "The `moments` of each DCT mode of `[N, C, H, W]`: `[3, C, H, W]`. Those of two sets add up."
+    _rows(images, "the set of images")
     return moments(dct(images.double()))
 
 def frechet_of_moments(a, b):
     "`mode_frechet` of two sets of images of which only the `mode_moments` are known."
+    same_shape(a, b, "the first set (as moments)", "the second")
     few = [int(number.min()) for number in (a[0], b[0])]
     if min(few) < 2:
         raise ValueError(f"{few[0]} and {few[1]} images; a variance needs at least 2 on each side")
@@ -82,6 +108,7 @@ def _mean_of_pairs(products):
 
 def squared_mmd(a, b):
     "Unbiased squared maximum mean discrepancy of sets `[N, D]` and `[M, D]`, cubic kernel."
+    a, b = _two_sets(a, b, least=2)
     return _mean_of_pairs(_kernel(a, a)) + _mean_of_pairs(_kernel(b, b)) - 2 * _kernel(a, b).mean()
 
 def kernel_distance(a, # [N, D]
@@ -91,6 +118,9 @@ def kernel_distance(a, # [N, D]
                     seed=2020,
                    ): # (mean, standard deviation) over the subsets
     "The kernel distance, (14.3)."
+    if min(len(a), len(b)) < size or size < 2 or subsets < 1:
+        raise ValueError(f"size={size}, subsets={subsets}: sets of {len(a)} and {len(b)} need at "
+                         "least one subset of at least 2 rows, and no larger than the sets")
     rng = np.random.RandomState(seed)                  # as torch-fidelity draws them
     def some(x): return x[torch.from_numpy(rng.choice(len(x), size, replace=False))].double()
     found = torch.stack([squared_mmd(some(a), some(b)) for _ in range(subsets)])
@@ -114,7 +144,10 @@ def precision_recall(generated,    # [N, ...]
         around = _reach(of, neighbours)
         inside = torch.cat([(far <= around).any(1) for far in _distances(x, of)])
         return inside.float().mean().item()
-    generated, real = (x.flatten(1).double() for x in (generated, real))
+    generated, real = _two_sets(generated, real, "the generated set", "the real set")
+    if not 1 <= neighbours < min(len(generated), len(real)):
+        raise ValueError(f"neighbours={neighbours}: sets of {len(generated)} and {len(real)} "
+                         "must have more members than that, and it must be at least 1")
     return share(generated, real), share(real, generated)
 
 # %% ../nbs/14_metrics.ipynb #14_metrics-029
@@ -135,7 +168,11 @@ def classifier_accuracy(read,   # a function of images that returns labels
                         labels, # [N], what was asked for
                        ) -> float:
     "The share of images that are taken for the class asked for."
-    return (read(images) == labels.cpu()).float().mean().item()
+    found = read(images)
+    if found.shape != labels.shape or not labels.numel():
+        raise ValueError(f"{tuple(found.shape)} images were read but labels have shape "
+                         f"{tuple(labels.shape)}; give one for each of at least one image")
+    return (found == labels.cpu()).float().mean().item()
 
 # %% ../nbs/14_metrics.ipynb #14_metrics-032
 def nearest_distances(images, # [N, ...]
@@ -144,7 +181,9 @@ def nearest_distances(images, # [N, ...]
                       chunk=250,   # images at a time
                      ): # [N], in pixel values
     "RMS distance per pixel of each image to its nearest real one."
-    images, real = (x.flatten(1).double() for x in (images, real))
+    images, real = _two_sets(images, real, "the set of images", "the set of real ones")
+    if not 1 <= neighbour <= len(real):
+        raise ValueError(f"neighbour={neighbour}: there are {len(real)} real images")
     lengths = real.square().sum(1)
     found = []
     for few in images.split(chunk):
@@ -182,7 +221,8 @@ def seam_steps(images, # [N, C, H, W]
                patch,  # side of a patch in pixels
               ): # [2], across the borders of patches and within them
     "Mean squared differences of neighbouring pixels, in both directions."
-    if not 1 < patch < min(images.shape[-2:]):
+    _rows(images, "the set of images")
+    if images.ndim != 4 or not 1 < patch < min(images.shape[-2:]) or patch % 1:
         raise ValueError(f"patch={patch}: images of {tuple(images.shape[-2:])} pixels have no "
                          "borders and insides of such patches")
     across = []

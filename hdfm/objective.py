@@ -9,7 +9,7 @@ __all__ = ['prediction_loss', 'drop_labels', 'layersync_pair', 'layersync_loss',
 import torch
 import torch.nn.functional as F
 
-from .core import check_floating, same_shape, spread_time
+from .core import check_floating, check_number, same_shape, spread_time
 from .times import LogitNormalTime
 
 # %% ../nbs/08_objective.ipynb #08_objective-007
@@ -31,6 +31,9 @@ def prediction_loss(path,       # of hdfm.path, such as HeatProbPath
     elif prediction == "eps": target = x_0
     else: target = path.sample(x_0, x_1, t).dx_t
     same_shape(output, target, "output", "the target")
+    if not output.numel(): raise ValueError("the batch is empty; a loss needs at least one image")
+    if weights is not None and weights.shape != output.shape[:1]:
+        raise ValueError(f"weights have shape {tuple(weights.shape)}; give one for each image")
     error = output - target
     if prediction != loss:
         error = path.error_gain(prediction, loss, target, t) * path.operator.modes(error)
@@ -44,6 +47,9 @@ def drop_labels(labels,         # [B], class numbers
                 generator=None, # of the draws
                ): # [B]
     "`labels` with each replaced by `null` with the given probability."
+    probability = check_number("probability", probability, 0, 1, "give a number from 0 to 1")
+    if labels.ndim != 1:
+        raise ValueError(f"labels have shape {tuple(labels.shape)}; give one for each image, [B]")
     dropped = torch.rand(len(labels), generator=generator, device=labels.device) < probability
     return torch.where(dropped, null, labels)
 
@@ -51,9 +57,8 @@ def drop_labels(labels,         # [B], class numbers
 def layersync_pair(depth, # number of blocks, at least 4
                   ): # (weak, strong), counted from 1
     "The blocks that LayerSync compares: those 2/7 and 4/7 of the way."
-    if depth < 4:
-        raise ValueError(f"depth={depth}: LayerSync needs at least 4 blocks "
-                         "to tell a weak one from a strong one")
+    check_number("depth", depth, 4, 10_000, "LayerSync needs at least 4 blocks "
+                 "to tell a weak one from a strong one")
     return round(depth * 2 / 7), round(depth * 4 / 7)
 
 def layersync_loss(weak,   # tokens of the weaker block [B, N, width]
@@ -62,9 +67,21 @@ def layersync_loss(weak,   # tokens of the weaker block [B, N, width]
     """Minus the mean cosine between the tokens of two blocks.
 
     The stronger one is not moved by it."""
+    same_shape(weak, strong, "weak", "strong")
+    if not weak.numel(): raise ValueError("there are no tokens; give those of at least one image")
     return -F.cosine_similarity(weak.float(), strong.detach().float(), dim=-1).mean()
 
 # %% ../nbs/08_objective.ipynb #08_objective-023
+def _check_images(images):
+    "Raise unless these are images in [-1, 1], or nearly; only on a CPU is that looked at."
+    check_floating(images, "images")
+    if not images.numel(): raise ValueError("the batch is empty; a step needs at least one image")
+    if images.device.type != "cpu" or torch.compiler.is_compiling(): return
+    largest = images.detach().abs().max().item()
+    if largest > 16:
+        raise ValueError(f"images reach {largest:.4g}, but the path takes them in [-1, 1]; "
+                         "for 0 to 255 use images / 127.5 - 1")
+
 def training_loss(model,  # called as (z, t, labels); has num_classes and, if not x, prediction
                   path,   # of hdfm.path, such as HeatProbPath
                   images, # [B, C, *shape] in [-1, 1]
@@ -79,7 +96,8 @@ def training_loss(model,  # called as (z, t, labels); has num_classes and, if no
     """The loss of a network on one batch, at random times with random noise. Paper (20), (21).
 
     Bad input is a `TypeError` or a `ValueError` before the network is asked."""
-    check_floating(images, "images")
+    _check_images(images)
+    layersync = check_number("layersync", layersync, 0, 1e6, "give a weight of at least 0")
     prediction = getattr(model, "prediction", "x")
     path.check_pair(prediction, loss)
     drawn = times.sample(len(images), generator, images.device)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
-from .core import (BlurredGaussian, HeatOperator, WhiteNoise, expand_time, same_shape,
-                       white_noise)
+from .core import (BlurredGaussian, HeatOperator, WhiteNoise, check_number, expand_time,
+                       same_shape, white_noise)
 from .process import (PATHS, PREDICTIONS, Process, make_path, path_options,
                           register_path)
 from .times import TIME_SAMPLINGS, VisibleTime
@@ -35,13 +35,14 @@ class _TwoClocks(Process):
                  noise_scale: float = 1.0, # σ of the noise, above 0
                  t_eps: float = 0.05): # nothing is divided by an s smaller than this
         self.operator = operator
-        self.noise_scale = float(noise_scale)
-        self.t_eps = float(t_eps)
-        if not 0 < self.noise_scale < math.inf:
-            raise ValueError(f"noise_scale={noise_scale}: give a finite number above 0")
-        if not 0 < self.t_eps < 1:
-            raise ValueError(f"t_eps={t_eps}: give a number between 0 and 1, such as 0.05")
+        self.noise_scale = check_number("noise_scale", noise_scale, 1e-12, 1e6,
+                                        "give a number above 0, from 1e-12 to 1e6")
+        self.t_eps = check_number("t_eps", t_eps, 1e-6, 0.999999,
+                                  "give a number between 0 and 1, such as 0.05")
         self.prior = WhiteNoise(self.noise_scale)
+    def time(self, t, x):
+        "`t` checked, and shaped to broadcast against points `x` of the path."
+        return expand_time(t, x, len(self.operator.shape), self.t_min)
     def at_least(self, s):
         "The noise `s`, no smaller than what may be divided by."
         return s.clamp(min=self.t_eps)
@@ -82,11 +83,13 @@ class _TwoClocks(Process):
         return to_x[prediction] * of_x[loss]
 
 # %% ../nbs/01_path.ipynb #01_path-015
+def _wide(x): return x.to(torch.promote_types(x.dtype, torch.float32)) # what is between may be huge
+
 class ProbPath(_TwoClocks):
     "Z = a(t)·X + s(t)·E in the modes of `operator`; from a subclass's `clocks` the rest follows."
     def rates(self, x, t):
         "(a', s'/s) by forward-mode differentiation, the latter with s no smaller than `t_eps`."
-        t = expand_time(t, x)
+        t = self.time(t, x)
         (_, s), (da, ds) = torch.func.jvp(lambda t: self.clocks(t, x), (t,), (torch.ones_like(t),))
         return da, ds / self.at_least(s)
     def weight(self, x, t):
@@ -95,7 +98,7 @@ class ProbPath(_TwoClocks):
         return da - self.clocks(t, x)[0] * rate
     def interpolate(self, x_0, x_1, t): return self.mix(x_0, x_1, *self.clocks(t, x_1))
     def sample(self, x_0, x_1, t):
-        spread = expand_time(t, x_1)
+        spread = self.time(t, x_1)
         z, velocity = torch.func.jvp(lambda t: self.interpolate(x_0, x_1, t),
                                      (spread,), (torch.ones_like(spread),))
         return PathSample(x_0, x_1, z, torch.as_tensor(t), velocity)
@@ -120,10 +123,16 @@ class ProbPath(_TwoClocks):
         return self.operator.pixels(torch.where(weight > 1 / max_gain, modes / weight, 0.0), x_t)
     def epsilon_to_velocity(self, epsilon, x_t, t):
         "The velocity when the noise is (predicted to be) `epsilon`."
-        return self.target_to_velocity(self.epsilon_to_target(epsilon, x_t, t), x_t, t)
+        same_shape(epsilon, x_t, "epsilon", "x_t")
+        z = _wide(x_t)
+        x_1 = self.epsilon_to_target(_wide(epsilon), z, t)
+        return self.target_to_velocity(x_1, z, t).to(x_t.dtype)
     def velocity_to_epsilon(self, velocity, x_t, t):
         "The noise when the velocity is (predicted to be) `velocity`."
-        return self.target_to_epsilon(self.velocity_to_target(velocity, x_t, t), x_t, t)
+        same_shape(velocity, x_t, "velocity", "x_t")
+        z = _wide(x_t)
+        x_1 = self.velocity_to_target(_wide(velocity), z, t)
+        return self.target_to_epsilon(x_1, z, t).to(x_t.dtype)
 
 # %% ../nbs/01_path.ipynb #01_path-027
 PATH_PRESETS = {"paper": dict(blur_strength=1.0, laplacian_coefficient=1.0),
@@ -151,7 +160,8 @@ class HeatProbPath(ProbPath):
         self.blur_strength = self.operator.blur_strength
         self.spectrum = spectrum
         self.laplacian_coefficient = c = laplacian_coefficient
-        self.coefficient = self.blur_strength if c is None else float(c)
+        self.coefficient = self.blur_strength if c is None else check_number(
+            "laplacian_coefficient", c, -1e6, 1e6, "give a number from -1e6 to 1e6")
     @classmethod
     def from_preset(cls, name, shape, **options):
         "The path of a preset of `PATH_PRESETS`: 'paper', 'released' or 'consistent'."
@@ -164,20 +174,20 @@ class HeatProbPath(ProbPath):
     def offers(self, prediction): return super().offers(prediction) | {"laplacian"}
     def well_posed(self, prediction): return prediction == "x" or self.blur_strength == 0
     def clocks(self, t, like):
-        t = expand_time(t, like)
+        t = self.time(t, like)
         return t * self.operator.decay(like, t), 1 - t
     def remaining(self, x, t):
         "s̄ = max(1-t, ε), shaped to broadcast against `x`."
-        return (1 - expand_time(t, x)).clamp(min=self.t_eps)
+        return (1 - self.time(t, x)).clamp(min=self.t_eps)
     def velocity_gain(self, x, t):
         "1/s̄ + cλ, from an error of the blurred image û to an error of the velocity, per mode."
-        return 1 / self.remaining(x, t) + self.coefficient * self.operator.eigenvalues(x)
+        return 1 / self.remaining(x, t) + self.coefficient * self.operator._eigenvalues(x)
     def weight(self, x, t):
         "w = t^{rλ}(1/s̄ + cλ), from an error of x̂ to an error of the velocity, per mode."
         return self.operator.decay(x, t) * self.velocity_gain(x, t)
     def interpolate(self, x_0, x_1, t):
         same_shape(x_0, x_1, "x_0", "x_1")
-        time = expand_time(t, x_1).to(x_1.dtype)
+        time = self.time(t, x_1).to(x_1.dtype)
         return time * self.operator(x_1, t) + (1 - time) * x_0
     def sample(self, x_0, # noise [B, ..., *shape]
                x_1, # images, of the same shape
@@ -186,7 +196,7 @@ class HeatProbPath(ProbPath):
         "The point between noise and images at `t`, and its velocity u - e - cΔu."
         same_shape(x_0, x_1, "x_0", "x_1")
         u, laplacian = self.operator.with_laplacian(x_1, t)
-        time = expand_time(t, x_1).to(x_1.dtype)
+        time = self.time(t, x_1).to(x_1.dtype)
         velocity = u - x_0 - self.coefficient * laplacian
         return PathSample(x_0, x_1, time * u + (1 - time) * x_0, torch.as_tensor(t), velocity)
     def target_to_velocity(self, x_1, # the clean images, or a prediction of them
@@ -203,7 +213,7 @@ class HeatProbPath(ProbPath):
                            ): # the velocity there, like x_t
         "The velocity û - ê - cΔû when the noise is (predicted to be) `epsilon`."
         u = self._blurred(epsilon, x_t, t)
-        gain = 1 + self.coefficient * self.operator.eigenvalues(u)      # û - cΔû, one filter
+        gain = 1 + self.coefficient * self.operator._eigenvalues(u)      # û - cΔû, one filter
         return self.operator.pixels(gain * self.operator.modes(u), x_t) - epsilon
     def epsilon_to_target(self, epsilon, x_t, t, max_gain=1e4):
         "The clean image when the noise is `epsilon`. Ill-posed: errors grow by t^{-rλ}, capped."
@@ -212,7 +222,7 @@ class HeatProbPath(ProbPath):
         return self.operator.pixels(self.operator.modes(u) / decay, x_t)
     def _blurred(self, epsilon, x_t, t):         # û = (z - (1-t)ê)/max(t, ε)
         same_shape(epsilon, x_t, "epsilon", "x_t")
-        time = expand_time(t, x_t)
+        time = self.time(t, x_t)
         return ((x_t - (1 - time) * epsilon) / time.clamp(min=self.t_eps)).to(x_t.dtype)
     def velocity_to_target(self, velocity, # the velocity, or a prediction of it
                            x_t, # the point z of the path, of the same shape
@@ -226,7 +236,7 @@ class HeatProbPath(ProbPath):
     def error_gain(self, prediction, loss, x, t, max_gain=1e4):
         one = Process.error_gain(self, prediction, loss, x, t)
         if prediction == loss: return one
-        t = expand_time(t, x)
+        t = self.time(t, x)
         s_bar = self.remaining(x, t)
         decay = self.operator.decay(x, t)
         gains = dict(x=1 / decay.clamp(min=1 / max_gain), eps=t / s_bar, v=self.velocity_gain(x, t))
@@ -242,6 +252,7 @@ def velocity_loss(path, # such as HeatProbPath
                  ): # a scalar
     "Mean ‖v_θ - v*‖² of the prediction `x_hat` of images `x_1`, with a single DCT. Paper (20)."
     same_shape(x_hat, x_1, "x_hat", "x_1")
+    if not x_1.numel(): raise ValueError("the batch is empty; a mean needs at least one image")
     return (path.weight(x_1, t) * path.operator.modes(x_hat - x_1)).square().mean()
 
 # %% ../nbs/01_path.ipynb #01_path-052
@@ -262,34 +273,34 @@ class BlurProbPath(ProbPath):
         super().__init__(HeatOperator(shape, blur_strength, spectrum))
         self.blur_strength = self.operator.blur_strength
         self.spectrum = spectrum
-        self.t_min = float(t_min)
+        self.t_min = check_number("t_min", t_min, 1e-6, 0.999999,
+                                  "give a time between 0 and 1, such as 0.01")
         if self.blur_strength == 0:
             raise ValueError("blur_strength=0: without noise or blur there is no path; give r > 0")
-        if not 0 < self.t_min < 1:
-            raise ValueError(f"t_min={t_min}: give a time between 0 and 1, such as 0.01")
         self.prior = BlurredGaussian(self.operator, self.blurriest)
     def blurriest(self, images): return self.operator(images, self.t_min)
     def training_time(self, t): return self.t_min + (1 - self.t_min) * t
-    def interpolate(self, x_0, x_1, t): return self.operator(x_1, t)
+    def interpolate(self, x_0, x_1, t): return self.operator(x_1, self.time(t, x_1))
     def clocks(self, t, like):
-        t = expand_time(t, like)
+        t = self.time(t, like)
         return self.operator.decay(like, t), torch.ones_like(t)
     error_gain = HeatProbPath.error_gain
-    def remaining(self, x, t): return torch.full_like(expand_time(t, x), math.inf)
+    def remaining(self, x, t): return torch.full_like(self.time(t, x), math.inf)
     def velocity_gain(self, x, t):
-        return self.blur_strength * self.operator.eigenvalues(x) / expand_time(t, x)
+        return self.blur_strength * self.operator._eigenvalues(x) / self.time(t, x)
     def rates(self, x, t):
         weight = self.operator.decay(x, t) * self.velocity_gain(x, t)
-        return weight, torch.zeros_like(expand_time(t, x))
+        return weight, torch.zeros_like(self.time(t, x))
     def sample(self, x_0, x_1, t):
-        u, laplacian = self.operator.with_laplacian(x_1, t)
-        velocity = -self.blur_strength * laplacian / expand_time(t, laplacian).to(laplacian.dtype)
+        time = self.time(t, x_1)
+        u, laplacian = self.operator.with_laplacian(x_1, time)
+        velocity = -self.blur_strength * laplacian / time.to(laplacian.dtype)
         return PathSample(x_0, x_1, u, torch.as_tensor(t), velocity)
     def velocity_to_target(self, velocity, x_t, t, max_gain=1e4):
         "The clean image when the velocity is `velocity`; its mean has none and is that of `x_t`."
         V, Z = self._modes(velocity, x_t, "velocity")
         modes = V / self.weight(x_t, t).clamp(min=1 / max_gain)
-        return self.operator.pixels(torch.where(self.operator.eigenvalues(x_t) > 0, modes, Z), x_t)
+        return self.operator.pixels(torch.where(self.operator._eigenvalues(x_t) > 0, modes, Z), x_t)
     def epsilon_to_target(self, *arguments, **options):
         raise ValueError("a path without noise has no noise to predict; predict 'x' or 'v'")
     target_to_epsilon = epsilon_to_target

@@ -10,7 +10,7 @@ import math
 
 import torch
 
-from .core import dct, idct
+from .core import dct, idct, same_shape
 from .sampling import SOLVERS, check_solver, time_grid
 
 # %% ../nbs/36_restore.ipynb #36_restore-010
@@ -38,6 +38,7 @@ def psnr(a, # images in [-1, 1]
          b, # images to compare with, of the same shape
         ):  # in dB; infinite where they are equal
     "Peak signal-to-noise ratio of two batches of images, over all of their pixels."
+    same_shape(a, b, "a", "b")
     error = ((a - b) / 2).square().mean().item()
     return -10 * math.log10(error) if error else math.inf
 

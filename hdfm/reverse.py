@@ -31,7 +31,8 @@ def invert(predict,       # x̂ at (z, t)
     if not path.t_min < t_end < 1:
         raise ValueError(f"t_end={t_end}: give a time between {path.t_min:g} and 1; "
                          "at 1 the flow cannot be undone")
-    return SOLVERS[solver](predict, path, z, _times_between(path.t_min, t_end, steps)[::-1])
+    return SOLVERS[solver](predict, path, z, _times_between(path.t_min, t_end, steps)[::-1],
+                           backwards=True)
 
 def _times_between(start, end, steps):
     "`steps + 1` equally spaced times from `start` to `end`."

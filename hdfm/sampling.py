@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from .path import white_noise
-from .solver import (NEEDS, SOLVERS, check_solver, evaluations, known_solver,
+from .core import check_number, white_noise
+from .solver import (NEEDS, SOLVERS, check_solver, checked, evaluations, known_solver,
                          register_solver, solvers_for, time_grid)
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-012
@@ -81,6 +81,11 @@ def adaptive_heun(predict, path, z, ts):
     return _adaptive(predict, path, z, ts, average=True)
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-020
+def _not_over(noise, t):
+    "`noise`, by which a step from `t` divides; a ValueError where nothing is left of it."
+    if not torch.is_tensor(t) and t >= 1: raise ValueError(f"t={t}: a step begins before 1")
+    return noise
+
 def exponential_step(path, # one with clocks
                      x_hat, # the clean image, [B, C, *shape]
                      z,    # the point at t, like x_hat
@@ -89,7 +94,7 @@ def exponential_step(path, # one with clocks
     "From `t` to `t_next` along the path on which the clean image stays `x_hat`, by (3.6)."
     signal, noise = path.clocks(t, z)
     signal_next, noise_next = path.clocks(t_next, z)
-    rho = noise_next / noise
+    rho = noise_next / _not_over(noise, t)
     modes = (signal_next - rho * signal) * path.operator.modes(x_hat, "x_hat")
     return (rho * z).to(z.dtype) + path.operator.pixels(modes, z)
 
@@ -122,6 +127,7 @@ def ancestral_step(path, # one with clocks and noise
                   ):     # a point at t_next, like z
     "A draw of the point at `t_next`, given `z` at `t` and the clean image `x_hat`, by (3.8)."
     a, s = path.clocks(t, z)
+    s = _not_over(s, t)
     a_next, s_next = path.clocks(t_next, z)
     dimmed = a / a_next.clamp(min=1e-30)
     fresh = (s**2 - dimmed**2 * s_next**2).clamp(min=0)
@@ -152,13 +158,16 @@ def diffeq_solver(method, # a name that torchdiffeq's odeint knows, such as dopr
     "A solver from torchdiffeq's `odeint` that does not step beyond the end."
     adaptive = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")
     def solve(predict, path, z, ts):
+        if z.is_meta: raise ValueError("z lies on the device meta, which has no values")
         from torchdiffeq import odeint  # brings scipy along: only when used
         def velocity(t, z): return path.target_to_velocity(predict(z, float(t)), z, float(t))
         times = torch.tensor(ts, dtype=torch.float64, device=z.device)
         if method not in adaptive: return odeint(velocity, z, times, method=method, **options)[-1]
         more = dict(options, options=dict(options.get("options", {}), step_t=times[-1:]))
-        return odeint(velocity, z, times[[0, -1]], method=method, **more)[-1]
-    return solve
+        try: return odeint(velocity, z, times[[0, -1]], method=method, **more)[-1]
+        except AssertionError as why:            # as of a velocity that is not finite
+            raise ValueError(f"{method} cannot go on: {why}; use heun") from None
+    return checked(solve)
 
 _ = register_solver({"velocity"}, None, "dopri5")(diffeq_solver("dopri5", rtol=1e-4, atol=1e-4))
 
@@ -171,6 +180,7 @@ def _is_doubled(t, scale, interval):
 
 def _check_guidance(model, labels, scale):
     "Raise a ValueError where there is nothing to guide by."
+    check_number("guidance_scale", scale, -1e6, 1e6, "give a number; 1 is none")
     if scale == 1 or labels is not None and model.num_classes > 0: return
     what = "a network that knows classes, and this one is unconditional; use 1"
     if labels is None: what = "labels to guide towards; give them, or use 1"
@@ -260,8 +270,7 @@ class Sampling:
         object.__setattr__(self, "guidance_interval", times)
         known_solver(self.solver)
         time_grid(self.steps, last_time=self.last_time)
-        if not abs(self.guidance_scale) < float("inf"):
-            raise ValueError(f"guidance_scale={self.guidance_scale}: give a number; 1 is none")
+        check_number("guidance_scale", self.guidance_scale, -1e6, 1e6, "give a number; 1 is none")
         if len(times) != 2 or times[0] >= times[1]:
             raise ValueError(f"guidance_interval={times}: give two times, the earlier first")
         if self.precision not in ("fp32", "bf16"):

@@ -8,18 +8,20 @@ __all__ = ['straightness', 'frequency_bands', 'frequency_ratio', 'expected_ratio
 # %% ../nbs/05_spectra.ipynb #05_spectra-003
 import torch
 
-from .core import HeatOperator, check_floating, dct
+from .core import HeatOperator, check_floating, check_grid, check_values, dct
 
 # %% ../nbs/05_spectra.ipynb #05_spectra-013
 def straightness(trajectory, # T points in time of n particles, [T, n, ...] with T of at least 2
                 ): # [n], at least 1
     "Length over chord of each trajectory: 1 for a straight line, the same in every rotated basis."
+    check_floating(trajectory, "trajectory")
     if trajectory.ndim < 2 or len(trajectory) < 2:
         raise ValueError(f"trajectory has shape {tuple(trajectory.shape)}; "
                          "give [T, n, ...] with T of at least 2")
     points = trajectory.flatten(2) if trajectory.ndim > 2 else trajectory[..., None]
     length = (points[1:] - points[:-1]).norm(dim=2).sum(0)
-    return length / (points[-1] - points[0]).norm(dim=1)
+    chord = (points[-1] - points[0]).norm(dim=1)
+    return torch.where(length > 0, length / chord, 1.0)                # what stays is straight
 
 # %% ../nbs/05_spectra.ipynb #05_spectra-030
 def frequency_bands(shape,    # grid (H, W)
@@ -27,19 +29,22 @@ def frequency_bands(shape,    # grid (H, W)
                    ): # bool tensor [H, W]
     "Which modes are low: those below the fraction `cut` of both axes."
     if not 0 < cut < 1: raise ValueError(f"cut={cut}: give a fraction between 0 and 1")
-    H, W = shape
+    H, W = check_grid(tuple(shape)[:2] * (len(shape) == 2), "spectral")
     return (torch.arange(H)[:, None] < cut * H) & (torch.arange(W)[None] < cut * W)
 
 def _band_ratio(energy, cut):
     "E_high / E_low of mean energies of modes `[..., H, W]`: `[...]`."
     low = frequency_bands(energy.shape[-2:], cut).to(energy.device)
-    return energy[..., ~low].sum(-1) / energy[..., low].sum(-1)
+    lows, highs = (torch.where(band, energy, 0.0).sum((-2, -1)) for band in (low, ~low))
+    return highs / lows.clamp(min=torch.finfo(lows.dtype).tiny)
 
 def frequency_ratio(x,        # images [..., H, W], floating point
                     cut=0.25, # where low ends, as a fraction of each axis
                    ): # a tensor of one number
     "E_high / E_low over all images. Paper, section 4.3; the cut is our reading of its figure."
     check_floating(x)
+    if not x.numel(): raise ValueError(f"x of shape {tuple(x.shape)} holds no image")
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
     return _band_ratio(dct(x).square().reshape(-1, *x.shape[-2:]).mean(0), cut)
 
 # %% ../nbs/05_spectra.ipynb #05_spectra-033
@@ -51,6 +56,9 @@ def _check_spectrum(S, path):
     if tuple(S.shape) != path.operator.shape:
         raise ValueError(f"S has shape {tuple(S.shape)}, the path {path.operator.shape}; "
                          "they must be equal")
+    check_floating(S, "S")
+    check_values(S, "S")
+    if (S < 0).any(): raise ValueError("S has negative entries; a power is at least 0")
 
 # %% ../nbs/05_spectra.ipynb #expected
 def expected_ratio(S,        # power spectrum of the data, the mean of |X|² per mode, [H, W]

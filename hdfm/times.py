@@ -10,7 +10,7 @@ import math
 
 import torch
 
-from .core import check_floating
+from .core import check_floating, check_number, check_values
 
 # %% ../nbs/times.ipynb #times-008
 class UniformTime:
@@ -27,9 +27,8 @@ class LogitNormalTime(UniformTime):
     "Times t = sigmoid(N(mean, std²)); by default JiT's distribution of training times."
     def __init__(self, mean=-0.8, # of the logit of t
                  std=0.8):        # its standard deviation, above 0
-        self.mean = float(mean)
-        self.std = float(std)
-        if not 0 < self.std < math.inf: raise ValueError(f"std={std}: give a number above 0")
+        self.mean = check_number("mean", mean, -1e3, 1e3, "give a number such as -0.8")
+        self.std = check_number("std", std, 1e-3, 1e3, "give a number above 0, such as 0.8")
     def density(self, t):
         t = torch.as_tensor(t)
         inside = (t > 0) & (t < 1)
@@ -37,7 +36,8 @@ class LogitNormalTime(UniformTime):
         normal = torch.exp(-((torch.logit(s) - self.mean) / self.std)**2 / 2)
         return torch.where(inside, normal / (self.std * math.sqrt(2 * math.pi) * s * (1 - s)), 0.0)
     def cdf(self, t):
-        return torch.special.ndtr((torch.logit(torch.as_tensor(t)) - self.mean) / self.std)
+        t = torch.as_tensor(t).clamp(0, 1)
+        return torch.special.ndtr((torch.logit(t) - self.mean) / self.std)
     def sample(self, n, generator=None, device=None):
         g = torch.randn(n, generator=generator, device=_device(generator, device))
         return torch.sigmoid(self.mean + self.std * g)
@@ -51,6 +51,7 @@ def linear_error(path,     # a path of two clocks with noise
                  t,        # times in [0, 1], a number or a tensor of any shape
                 ): # float64, of the shape of t
     "M(t) of (T.2): the mean squared error, summed over modes, of the best linear guess."
+    _check_variance(path, variance)
     t = torch.as_tensor(t, dtype=torch.float64)
     like = torch.zeros(t.numel(), *variance.shape, dtype=t.dtype, device=t.device)
     a, s = path.clocks(t.reshape(-1), like)
@@ -103,13 +104,18 @@ def check_clocks(path):
         raise ValueError(f"path={path.name or type(path).__name__} does not mix images with noise "
                          "by clocks, so it has no visible times; use uniform ones")
 
-def _check_visible(path, variance, uniform):
+def _check_variance(path, variance):
     check_clocks(path)
     check_floating(variance, "variance")
+    if variance.is_meta: raise ValueError("variance lies on the device meta, which has no values")
     if tuple(variance.shape) != tuple(path.operator.shape):
         raise ValueError(f"variance has shape {tuple(variance.shape)}; "
                          f"give one number per mode, {tuple(path.operator.shape)}")
-    if not (variance >= 0).all() or not 0 < variance.sum() < math.inf:
+
+def _check_visible(path, variance, uniform):
+    _check_variance(path, variance)
+    check_values(variance, "variance")
+    if not (variance >= 0).all() or not 0 < variance.double().sum() < 1e30:
         raise ValueError("variance must be finite and at least 0, and not 0 everywhere")
     if not 0 <= uniform <= 1: raise ValueError(f"uniform={uniform}: give a share from 0 to 1")
 

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from .core import check_floating, check_time
+
 # %% ../nbs/07_vit.ipynb #patches
 def patch_rows(images, patch_size):
     "The pixels of each patch of `[B, C, H, W]` as a row: `[B, grid², C·patch_size²]`."
@@ -151,16 +153,13 @@ def time_features(t, dim=256):
 
 # %% ../nbs/07_vit.ipynb #07_vit-034
 def _check_labels(labels, num_classes, n, device):
-    """`labels` `[n]`, or 'no class' (`num_classes`) for all if they are None.
-
-    Those out of range are an error on a CPU, where looking costs nothing; a GPU would abort."""
+    "`labels`, or 'no class' if None; a CPU can say what is out of range, a GPU would abort."
     if labels is None: return torch.full((n,), num_classes, device=device)
     if labels.shape != (n,):
         raise ValueError(f"labels have shape {tuple(labels.shape)}; "
                          f"give one for each of the {n} images")
     if not torch.compiler.is_compiling() and labels.device.type == "cpu" and n:
-        low = labels.min().item()
-        high = labels.max().item()
+        low, high = (extreme.item() for extreme in labels.aminmax())
         if low < 0 or high > num_classes:
             raise ValueError(f"labels run from {low} to {high}, but this model knows "
                              f"0 to {num_classes}, the last of them for no class")
@@ -248,7 +247,9 @@ class JiT(nn.Module):
                ): # the prediction, shaped like z; with features, a pair of it and a list
         """The prediction; with `features` also patch tokens `[B, grid², width]` of those blocks.
 
-        A `ValueError` for images or labels that do not fit."""
+        Computed in the type of the weights; a `ValueError` for what does not fit."""
+        check_floating(z, "z")
+        check_time(t)
         size = self.grid * self.patch_size
         if z.shape[1:] != (self.channels, size, size):
             raise ValueError(f"z has shape {tuple(z.shape)}, but this model takes "
@@ -257,7 +258,7 @@ class JiT(nn.Module):
         label = self.label(_check_labels(labels, self.num_classes, B, z.device))  # [B, width]
         times = torch.as_tensor(t, device=z.device).expand(B)
         condition = self.time(time_features(times).type_as(label)) + label
-        x = self.tokens(z) + self.position                                 # [B, grid², width]
+        x = self.tokens(z.type_as(self.position)) + self.position   # [B, grid², width]
         kept = {}
         for i, block in enumerate(self.blocks):
             if i == self.context_start: x = torch.cat([label[:, None] + self.context, x], 1)
@@ -266,7 +267,7 @@ class JiT(nn.Module):
         shift, scale = self.modulation(condition).chunk(2, -1)
         x = self.head(modulate(self.norm(x[:, -self.grid**2:]), shift, scale))
         x = unpatch(x, self.grid, self.patch_size, self.channels)
-        if self.refine: x = self.refine(x, z, condition)
+        x = (self.refine(x, z, condition) if self.refine else x).to(z.dtype)
         return (x, [kept[i] for i in features]) if features else x
 
     def tokens(self, images):
