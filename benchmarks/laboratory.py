@@ -236,7 +236,9 @@ def trace(config):
 
 
 def gradient_noise(config, model, path, variance, rounds=24):
-    """The variance of the gradient of a batch over the square of its mean, at these weights."""
+    """(the variance of the gradient of a batch, the square of its mean) at these weights. At the
+    end of a training the second is nearly nothing, so that only variances of one objective can be
+    compared."""
     data = load_data(config.data)
     objective = Objective(config, model, path, variance)
     total = 0.0
@@ -251,8 +253,8 @@ def gradient_noise(config, model, path, variance, rounds=24):
         squares = squares + g.square().sum().item()
     mean = total / rounds
     spread = (squares / rounds - mean.square().sum().item()) * rounds / (rounds - 1)
-    signal = max(1e-30, mean.square().sum().item() - spread / rounds)
-    return float(f"{spread / signal:.4g}")
+    signal = mean.square().sum().item() - spread / rounds
+    return [float(f"{x:.4g}") for x in (spread, signal)]
 
 
 def residuals(data, model, path, variance, n=500):
