@@ -178,7 +178,7 @@ def test_mistakes_on_the_command_line(refused, tmp_path):
     train("--model", "JiT-Q", says=["unknown model 'JiT-Q'", "JiT-XS/2"])
     train("--data", "cats", says=["unknown data 'cats'", "digits"])
     train("--solver", "rk4", says=["unknown solver 'rk4'", "heun"])
-    train("--blur-strength", "-1", says=["blur_strength=-1", "r ≥ 0"])
+    train("--blur-strength", "-1", says=["blur_strength=-1", "r from 0"])
     train("--path", "lapflow", "--blur-strength", "1", says=["lapflow", "no option blur_strength"])
     refused("trian", says=["unknown command 'trian'", "train"])
     refused("sample", out, "--out", tmp_path / "x.png", says=["is not a run folder", "hdfm train"])
