@@ -36,6 +36,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 import hdfm
+import workers
 from hdfm.baselines import METHODS
 from hdfm.checkpoint import write_whole
 from hdfm.config import PRESETS, build
@@ -298,8 +299,8 @@ def trained(run, config, real, device):
     folder = RunFolder(run)
     finished = (run / "model.safetensors").exists() and folder.config == config
     if not (finished and folder.load().info["step"] == config.steps):
-        fit(config, run, "evidence", resume=True, device=device, data=real, stop=alone)
-        if alone:
+        fit(config, run, "evidence", resume=True, device=device, data=real, stop=workers.alone)
+        if workers.alone:
             sys.exit()
         shutil.rmtree(run / "checkpoints")  # it will not be trained further
     return RunFolder(run).load(device)
@@ -465,27 +466,6 @@ def draw_notebook(root, result):
     print(f"tables and figures: {root / '37_evidence.ipynb'}")
 
 
-class Alone:
-    """True once the process that started this one is gone: then nobody waits for the result, and
-    training stops where it can go on."""
-
-    def __init__(self):
-        self.parent = os.getppid()
-
-    def __bool__(self):
-        return os.getppid() != self.parent
-
-
-def quiet():
-    """One bar is enough: those of the processes are not shown (their errors are)."""
-    global alone
-    alone = Alone()
-    sys.stderr = open(os.devnull, "w")
-
-
-alone = ()
-
-
 def jobs_of(experiments, size, sets):
     """(data, condition, seed) of every run that some experiments need, each once, the first
     experiment's first."""
@@ -534,7 +514,7 @@ def main():
     runs = []
     jobs = jobs_of(chosen, args.size, sets)
     with ProcessPoolExecutor(
-        args.jobs, multiprocessing.get_context("spawn"), initializer=quiet
+        args.jobs, multiprocessing.get_context("spawn"), initializer=workers.quiet
     ) as pool:
         waiting = [pool.submit(measure, *job, args.size, str(root), args.device) for job in jobs]
         for done in tqdm(as_completed(waiting), total=len(jobs), desc="runs", unit="run"):

@@ -30,24 +30,26 @@ from tqdm import tqdm
 
 from hdfm.checkpoint import write_whole
 from hdfm.config import PRESETS, build
-from hdfm.core import dct, expand_time, idct, mean_and_deviation
+from hdfm.core import HeatOperator, dct, idct, mean_and_deviation
 from hdfm.data import as_bytes, class_labels, load_data
 from hdfm.evaluate import Generated, Plan, evaluate_run, generate_many
 from hdfm.evaluate import judged as judged_images
 from hdfm.features import features_of
 from hdfm.metrics import mode_moments
 from hdfm.parallel import Ranks
-from hdfm.path import HeatProbPath, register_path
+from hdfm.path import HeatProbPath, ProbPath, register_path
 from hdfm.report import yardstick
 from hdfm.run import RunFolder
 from hdfm.sampling import Sampling
 from hdfm.times import linear_error
 from hdfm.train import Objective, fit
+import workers
+from evidence import ring_gain
 from machine import machine
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs/laboratory")
-SEARCH = 100  # the seed on which choices are made; it is not reported
+RINGS = 7  # of frequency, coarse to fine
 BASE = dict(
     digits=PRESETS["digits"].replace(steps=1500, batch_size=64, ema=0.995),
     fashion=PRESETS["fashion"].replace(steps=1500, warmup=150, ema=0.995, guidance=1.0),
@@ -151,23 +153,21 @@ class HeatWeighed(HeatProbPath):
 
 
 @register_path("heat-filtered")
-class HeatFiltered(HeatProbPath):
+class HeatFiltered(ProbPath):
     """JiT's path, seen through a filter that opens with t, as in Spectral Forcing: both clocks
     have its gain, so that no ratio of signal to noise changes, and the loss is JiT's."""
 
-    help = HeatProbPath.help
+    help = dict(blur_strength="r of the filter, that of HDFM's blur")
 
     def __init__(self, shape, blur_strength: float = 1.0):
-        super().__init__(shape, blur_strength)
+        super().__init__(HeatOperator(shape, blur_strength))
+        self.blur_strength = self.operator.blur_strength
         self.plain = HeatProbPath(shape, 0.0)
 
     def clocks(self, t, like):
         a, s = self.plain.clocks(t, like)
-        gain = self.operator.decay(like, expand_time(t, like).clamp(min=1e-3)).clamp(min=1e-3)
+        gain = self.operator.decay(like, self.time(t, like).clamp(min=1e-3)).clamp(min=1e-3)
         return a * gain, s * gain
-
-    def interpolate(self, x_0, x_1, t):
-        return self.mix(x_0, x_1, *self.clocks(t, x_1))
 
     def start(self, like, generator=None):
         _, s = self.clocks(0.0, like)
@@ -210,8 +210,8 @@ def name_of(data, way, times, patch, seed):
     return ", ".join(words)
 
 
-def place_of(entry):
-    return RUNS / "".join(c if c.isalnum() or c in ".-" else "_" for c in name_of(*entry))
+def place_of(entry, size="small"):
+    return RUNS / size / "".join(c if c.isalnum() or c in ".-" else "_" for c in name_of(*entry))
 
 
 def trace(config):
@@ -276,18 +276,6 @@ def residuals(data, model, path, variance, n=500):
     return found
 
 
-def ring_gains(images, real, rings=7):
-    """Standard deviation of the modes over that of real images, in rings of frequency, coarse to
-    fine."""
-    k = torch.arange(images.shape[-1])
-    ring = torch.maximum(k[:, None], k[None]) * rings // images.shape[-1]
-    ours, truth = (dct(x.double()).var(0).mean(0) for x in (images, real))
-    return [
-        float(f"{(ours[ring == i].mean() / truth[ring == i].mean()).sqrt():.4g}")
-        for i in range(rings)
-    ]
-
-
 PLAIN = ("accuracy", "seams", "pixel_frechet", "mode_frechet", "per_class", "nearest")
 
 
@@ -344,10 +332,17 @@ def samplers_of(config):
     return SAMPLERS
 
 
+def train(config, place, device):
+    """Train a network, or go on with it, or nothing if it is trained; end if nobody waits."""
+    fit(config, place, "laboratory", resume=True, device=device, stop=workers.alone)
+    if workers.alone:
+        sys.exit()
+
+
 def measured(entry, size, device):
     """The row of an entry: trained and judged now, unless it is done."""
     torch.set_num_threads(1)
-    place = place_of(entry)
+    place = place_of(entry, size)
     kept = place.with_suffix(".json")
     if kept.exists():
         return json.loads(kept.read_text())
@@ -360,10 +355,10 @@ def measured(entry, size, device):
     if way == "r = 0, samples filtered":
         both = [(data, r, times, patch, seed) for r in ("r = 0", "r = 1")]
         gains = [measured(one, size, device)["gains"] for one in both]
-        fit(config, place_of(both[0]), "laboratory", resume=True, device=device)
-        row["scores"] = filtered_like(*gains, place_of(both[0]), samples, device)
+        train(config, place_of(both[0], size), device)
+        row["scores"] = filtered_like(*gains, place_of(both[0], size), samples, device)
         return keep(row, kept, began)
-    fit(config, place, "laboratory", resume=True, device=device)
+    train(config, place, device)
     folder = RunFolder(place)
     loaded = folder.load(device)
     row["scores"] = judged(place, samplers_of(config), samples, device)
@@ -373,7 +368,7 @@ def measured(entry, size, device):
     labels = torch.arange(min(500, samples)) % loaded.model.num_classes
     drawn = generate_many(loaded.model, loaded.path, labels, 7, sampling, progress=None)
     row |= dict(
-        gains=ring_gains(drawn, images[:10_000]),
+        gains=ring_gain(drawn, images[:10_000], RINGS),
         gradient_noise=gradient_noise(config, loaded.model, loaded.path, variance),
         residuals=residuals(data, loaded.model, loaded.path, variance),
         loss=folder.metrics()[-1]["loss"],
@@ -398,21 +393,6 @@ def keep(row, file, began):
 COMMIT = machine()["commit"]
 
 
-class Alone:
-    """True once the process that started this one is gone; then training stops and saves."""
-
-    def __init__(self):
-        self.parent = os.getppid()
-
-    def __bool__(self):
-        return os.getppid() != self.parent
-
-
-def quiet():
-    """One bar is enough: those of the processes are not shown."""
-    sys.stderr = open(os.devnull, "w")
-
-
 def newest():
     """The newest committed result, if there is one."""
     files = sorted(RESULTS.glob("*-laboratory.json"))
@@ -424,17 +404,17 @@ def take_over():
     for row in (newest() or dict(rows=[]))["rows"]:
         entry = tuple(row[k] for k in ("data", "way", "times", "patch", "seed"))
         kept = place_of(entry).with_suffix(".json")
-        if row["size"] == "small" and not kept.exists():
+        if not kept.exists():
             kept.write_text(json.dumps(row) + "\n")
 
 
 def rows():
-    return [json.loads(file.read_text()) for file in sorted(RUNS.glob("*.json"))]
+    return [json.loads(file.read_text()) for file in sorted((RUNS / "small").glob("*.json"))]
 
 
 def write_result():
     """All finished rows as a dated result."""
-    found = [row for row in rows() if row["size"] == "small"]
+    found = rows()
     out = RESULTS / f"{datetime.date.today()}-laboratory.json"
     experiments = {name: list(entries(name, (0,))) for name in EXPERIMENTS}
     result = dict(
@@ -473,7 +453,8 @@ def main():
     parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
     parser.add_argument("--list", action="store_true", help="say what is done, and end")
     args = parser.parse_args()
-    RUNS.mkdir(parents=True, exist_ok=True)
+    for size in ("small", args.size):
+        (RUNS / size).mkdir(parents=True, exist_ok=True)
     take_over()
     if args.list:
         return listed(args.seeds)
@@ -484,10 +465,10 @@ def main():
         if e[0] in (args.data or BASE) and e[1] in (args.way or WAYS)
         if e[2] in (args.times or TIMES)
     ]
-    todo = [e for e in wanted if not place_of(e).with_suffix(".json").exists()]
+    todo = [e for e in wanted if not place_of(e, args.size).with_suffix(".json").exists()]
     began = time.monotonic()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(args.jobs, context, initializer=quiet) as pool:
+    with ProcessPoolExecutor(args.jobs, context, initializer=workers.quiet) as pool:
         bar = tqdm(total=len(todo), desc="networks", unit="network")
         waiting = iter(todo)
         running = {}

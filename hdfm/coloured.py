@@ -45,7 +45,7 @@ class ModeNoise:
             raise ValueError(f"images of shape {tuple(like.shape)} do not begin at noise for a "
                              f"grid of {tuple(std.shape)}: the last axes must match")
         white = white_noise(like, generator)
-        return self.operator.pixels(self.scale * self.fitted(white) * white, white)
+        return self.operator.pixels(self.scale * std * white, white)
     def state(self): return {} if self.std is None else dict(std=self.std)
     def load(self, state):
         "Take the `state` of another."

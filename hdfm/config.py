@@ -20,8 +20,8 @@ import hdfm.coloured                             # and one more
 from .data import Purpose, derived_seed
 from .path import PATHS, PREDICTIONS, TIME_SAMPLINGS, make_path, path_options
 from .presets import RECIPES
+from .process import check_clocks
 from .sampling import Sampling
-from .times import check_clocks
 from .vit import MODELS, ORDERS, build_model
 
 # %% ../nbs/18_config.ipynb #18_config-008

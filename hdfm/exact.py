@@ -10,17 +10,9 @@ import torch
 from torch import nn
 
 from .core import check_floating, check_values, spread_time
+from .process import check_clocks
 
 # %% ../nbs/02_exact.ipynb #02_exact-007
-def _check_clocks(path):
-    "Raise a `ValueError` unless `path` mixes images with noise by two clocks."
-    if not path.has_noise:
-        raise ValueError("a path without noise has no such posterior; "
-                         "give one with noise, such as a HeatProbPath")
-    if "clocks" not in path.offers("x"):
-        raise ValueError(f"{type(path).__name__} has no clocks a(t) and s(t), so its posterior "
-                         "is no formula; give a ProbPath")
-
 def _check_modes(name, value, path):
     "Raise an error unless `value` has one number for each mode of `path`."
     check_floating(value, name)
@@ -62,7 +54,7 @@ class GaussianPosterior:
     def __init__(self, mean, # of each mode (DCT coefficient), of the path's grid shape
                  variance,   # of each mode, at least 0, of the same shape
                  path):      # a ProbPath with noise
-        _check_clocks(path)
+        check_clocks(path)
         _check_moments(mean, variance, path)
         self.mean = mean
         self.variance = variance
@@ -99,7 +91,7 @@ class LinearPlus(nn.Module):
                  variance=None, # the same
                 ):
         super().__init__()
-        _check_clocks(path)
+        check_clocks(path)
         self.network = network
         self.path = path
         self.channels = network.channels
@@ -124,7 +116,7 @@ class EmpiricalPosterior:
     A network that did as well would have memorised them."""
     def __init__(self, data, # the images, [N, C, *shape]
                  path):      # a ProbPath with noise
-        _check_clocks(path)
+        check_clocks(path)
         self.path = path
         self.data = data
         self.modes = path.operator.modes(data, "data").double()

@@ -12,7 +12,8 @@ import math
 import torch
 
 from .core import check_floating, white_noise
-from .times import check_clocks
+from .process import check_clocks
+from .times import visible_share
 
 # %% ../nbs/field.ipynb #field-008
 def field_in_modes(predict, # predict(z, t) -> the clean image, in pixels, like z
@@ -87,14 +88,7 @@ def linear_degrees_of_freedom(path,     # a path of two clocks with noise
                               t,        # times in [0, 1], a number or a tensor of any shape
                              ): # float64, of the shape of t
     "Σ SNR/(1 + SNR) of (F.6), for modes that are independent Gaussians."
-    check_clocks(path)
-    check_floating(variance, "variance")
-    t = torch.as_tensor(t, dtype=torch.float64)
-    like = torch.zeros(t.numel(), *variance.shape, dtype=t.dtype, device=t.device)
-    a, s = path.clocks(t.reshape(-1), like)
-    signal = a**2 * variance.to(like)
-    total = signal + (s * path.noise_scale)**2
-    return torch.where(total > 0, signal / total, 0.0).flatten(1).sum(1).reshape(t.shape)
+    return visible_share(path, variance, t).flatten(-variance.ndim).sum(-1)
 
 # %% ../nbs/field.ipynb #field-024
 def nearest_dimension(points, # [N, ...], floating point, no two of them equal
