@@ -882,6 +882,5 @@ d = { 'settings': { 'branch': 'main',
                             'hdfm.words.number': ('words.html#number', 'hdfm/words.py'),
                             'hdfm.words.one_line': ('words.html#one_line', 'hdfm/words.py'),
                             'hdfm.words.one_line_errors': ('words.html#one_line_errors', 'hdfm/words.py'),
-                            'hdfm.words.sampler_steps': ('words.html#sampler_steps', 'hdfm/words.py'),
                             'hdfm.words.say': ('words.html#say', 'hdfm/words.py'),
                             'hdfm.words.seed': ('words.html#seed', 'hdfm/words.py')}}}

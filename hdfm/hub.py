@@ -8,6 +8,7 @@ __all__ = ['BUNDLED', 'CARD', 'PRIOR', 'build_network', 'build_path', 'build_sam
            'evaluation_note', 'export_run', 'fetched', 'open_exported', 'is_run', 'open_model']
 
 # %% ../nbs/30_hub.ipynb #30_hub-003
+import inspect
 import sys
 from dataclasses import fields
 from importlib.resources import files
@@ -19,7 +20,6 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from torch import nn
 
 from .checkpoint import CheckpointError, check_shapes, load_tensors, save_tensors
-from .config import MOST_STEPS
 from .data import class_labels
 from .exact import LinearPlus
 from .files import read_json, read_text
@@ -148,17 +148,15 @@ def read_description(file, name):
 
 def check_described(network, path, weights):
     "A one-line error unless a file with those `weights` can hold the network, which is not made."
-    sizes = {name: value for name, value in network.items() if name != "linear"}
-    if sizes.get("depth", 12) > len(weights):
+    usual = {name: option.default for name, option in inspect.signature(JiT).parameters.items()}
+    sizes = usual | {name: value for name, value in network.items() if name != "linear"}
+    if sizes["depth"] > len(weights):
         raise ValueError(f"depth={sizes['depth']}, and there are {len(weights)} tensors")
     side = sizes["image_size"]
-    check_sizes(sizes.get("channels", 3), side, side, sizes.get("num_classes", 1000),
-                sizes["patch_size"])
+    check_sizes(sizes["channels"], side, side, sizes["num_classes"], sizes["patch_size"])
     if list(path.get("shape", ())) != [side, side]:
         raise ValueError(f"a path of the shape {path.get('shape')} for images of {side} pixels")
-    if too_many := [k for k, v in path.items() if isinstance(v, (int, float)) and not v < 10**5]:
-        raise ValueError(f"{too_many[0]}={path[too_many[0]]}")
-    shapes = weight_shapes(JiT, dict(depth=12) | sizes)
+    shapes = weight_shapes(JiT, sizes)
     if network.get("linear"): shapes = {f"network.{name}": v for name, v in shapes.items()}
     check_shapes("the file of weights", {k: v for k, v in weights.items() if k in shapes}, shapes)
 
@@ -169,7 +167,6 @@ def described(cls, model_id, network, path, sampling, about, weights):
                               "it needs network and path")
     try:
         check_described(network, path, weights)
-        if (sampling or {}).get("steps", 1) > MOST_STEPS: raise ValueError("too many steps")
         return cls(network, path, sampling, about)
     except CheckpointError as error:
         raise CheckpointError(f"{model_id}: {error}") from None

@@ -271,7 +271,7 @@ class Sampling:
         known_solver(self.solver)
         time_grid(self.steps, last_time=self.last_time)
         check_number("guidance_scale", self.guidance_scale, -1e6, 1e6, "give a number; 1 is none")
-        if len(times) != 2 or times[0] >= times[1]:
+        if len(times) != 2 or not -1e6 < times[0] < times[1] < 1e6:
             raise ValueError(f"guidance_interval={times}: give two times, the earlier first")
         if self.precision not in ("fp32", "bf16"):
             raise ValueError(f"unknown precision {self.precision!r}; choose one of fp32, bf16")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['one_line', 'say', 'one_line_errors', 'flushed', 'Parser', 'number', 'seed', 'finite', 'add_option', 'given',
-           'add_config_options', 'sampler_steps', 'add_sampling_options', 'add_common_options', 'draw_parser']
+           'add_config_options', 'add_sampling_options', 'add_common_options', 'draw_parser']
 
 # %% ../nbs/32_words.ipynb #32_words-003
 import argparse
@@ -14,7 +14,7 @@ import select
 import sys
 import traceback
 
-from .config import MOST_STEPS, SAMPLING, flat_options, sampling_options
+from .config import SAMPLING, flat_options, sampling_options
 from .parallel import is_mendable
 
 # %% ../nbs/32_words.ipynb #32_words-006
@@ -113,17 +113,12 @@ def add_config_options(parser):
         add_option(parser, option.name, option.type, f"{option.help} ({usual})",
                    "+" if option.several else None)
 
-def sampler_steps(text):
-    "The type of the steps of a sampler, which says itself that they must be one at least."
-    return _whole(text, -MOST_STEPS, MOST_STEPS)
-
 def add_sampling_options(parser):
     "One option for each field of `Sampling`; what is not given is the network's own."
     for option in sampling_options():
-        more = dict(type=sampler_steps) if option.type is int else {}
         add_option(parser, option.name.removeprefix("sample_"), option.type,
                    f"{option.help} (its own)", 2 if option.several else None,
-                   dest=SAMPLING[option.name], **more)
+                   dest=SAMPLING[option.name])
 
 def add_common_options(parser, seeded="of the noise"):
     "Seed and device."

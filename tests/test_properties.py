@@ -394,8 +394,11 @@ def test_times_are_drawn(mean, std, name, seed):
 @many(paths(), st.data(), numbers)
 def test_visible_times(way, data, uniform):
     _, v = data.draw(images(way.operator.shape, st.sampled_from([(), (), (2,)])))
-    call(times.check_clocks, way)
+    call(process.check_clocks, way)
     v = v.abs() if data.draw(st.booleans()) else v
+    share = call(times.visible_share, way, v, [0.0, 0.5, 1.0])
+    if share is not None and (v >= 0).all() and v.isfinite().all():
+        assert share.shape == (3, *v.shape) and ((share >= 0) & (share <= 1)).all()
     errors = call(times.linear_error, way, v, [0.0, 0.5, 1.0])
     assert errors is None or errors.dtype == torch.float64
     made = call(times.VisibleTime, way, v, uniform, 50)
