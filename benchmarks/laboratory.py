@@ -94,6 +94,7 @@ TIMES = {
     "late": dict(time_sampling="logit_normal", time_mean=0.8),
     "uniform": dict(time_sampling="uniform"),
     "visible": dict(time_sampling="visible"),
+    "balanced": dict(time_sampling="visible", time_weighting="balanced"),
     "early, drawn visible": dict(time_sampling="visible", time_weighting="logit_normal"),
     "early, drawn uniform": dict(time_sampling="uniform", time_weighting="logit_normal"),
     "visible, drawn uniform": dict(time_sampling="uniform", time_weighting="visible"),
@@ -101,7 +102,11 @@ TIMES = {
 CLOCKED = ("r = 0", "r = 1/2", "r = 1", "EqualSNR", "LapFlow")
 USUAL = dict(digits="middle", fashion="early")  # the times of what is not about times
 EXPERIMENTS = {  # name -> (data sets, ways, times; None: the usual ones, patch sides)
-    "times": (("digits", "fashion"), CLOCKED, ("early", "middle", "late", "uniform", "visible")),
+    "times": (
+        ("digits", "fashion"),
+        CLOCKED,
+        ("early", "middle", "late", "uniform", "visible", "balanced"),
+    ),
     "density": (
         ("digits", "fashion"),
         ("r = 0", "r = 1"),

@@ -17,10 +17,11 @@ import torch
 import hdfm.baselines                            # registers the rivals' paths
 import hdfm.coloured                             # and one more
 from .data import Purpose, derived_seed
-from .path import PATHS, PREDICTIONS, TIME_SAMPLINGS, make_path, path_options
+from .path import PATHS, PREDICTIONS, make_path, path_options
 from .presets import RECIPES
 from .process import check_clocks
 from .sampling import Sampling
+from .times import TIME_SAMPLINGS, TIME_WEIGHTINGS
 from .vit import MODELS, ORDERS, build_model
 
 # %% ../nbs/18_config.ipynb #18_config-008
@@ -54,9 +55,9 @@ class TrainConfig:
     layersync: float = option(0.0, "weight of the LayerSync term; its authors' is 0.2")
     time_sampling: str = option("logit_normal", "times that are drawn: "
                                                 f"{' or '.join(TIME_SAMPLINGS)}")
-    time_weighting: str = option("as_drawn", "times that count: as_drawn, or one of the above; the "
-                                             "loss at a time is weighted by their density over "
-                                             "that of the times that are drawn")
+    time_weighting: str = option("as_drawn", "what counts: the times as_drawn; one of the above, "
+                                             "by its density over that of what is drawn; or "
+                                             "balanced, each loss over the mean of its time")
     label_drop: float = option(0.1, "share of labels replaced by 'no class', for guidance")
     time_mean: float = option(-0.8, "mean of the logit-normal training time")
     time_std: float = option(0.8, "standard deviation of the logit-normal training time")
@@ -135,7 +136,7 @@ class TrainConfig:
 # %% ../nbs/18_config.ipynb #18_config-010
 CHOICES = dict(schedule=("cosine", "constant"), precision=("fp32", "bf16"), model=MODELS,
                prediction=PREDICTIONS, loss=PREDICTIONS, time_sampling=TIME_SAMPLINGS,
-               time_weighting=("as_drawn", *TIME_SAMPLINGS), position_order=ORDERS)
+               time_weighting=TIME_WEIGHTINGS, position_order=ORDERS)
 LEAST = {"steps batch_size sample_rows sample_every save_every log_every keep": 1,
          "proxy_samples": 2,
          "seed warmup weight_decay layersync clip micro_batch workers image_size": 0,

@@ -6,6 +6,8 @@
 __all__ = ['prediction_loss', 'drop_labels', 'layersync_pair', 'layersync_loss', 'training_loss']
 
 # %% ../nbs/08_objective.ipynb #08_objective-003
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 
@@ -20,7 +22,7 @@ def prediction_loss(path,       # of hdfm.path, such as HeatProbPath
                     x_0,        # the noise, of the same shape
                     x_1,        # the images, of the same shape
                     t,          # a number or [B], in [0, 1]
-                    weights=None, # [B], by which the images count; None: all alike
+                    weights=None, # of the images' losses [B], a function that gives [B]
                    ): # a scalar
     """Mean square error, in terms of `loss`, of an `output` that predicts `prediction`.
 
@@ -32,13 +34,15 @@ def prediction_loss(path,       # of hdfm.path, such as HeatProbPath
     else: target = path.sample(x_0, x_1, t).dx_t
     same_shape(output, target, "output", "the target")
     if not output.numel(): raise ValueError("the batch is empty; a loss needs at least one image")
-    if weights is not None and weights.shape != output.shape[:1]:
-        raise ValueError(f"weights have shape {tuple(weights.shape)}; give one for each image")
     error = output - target
     if prediction != loss:
         error = path.error_gain(prediction, loss, target, t) * path.operator.modes(error)
     if weights is None: return error.square().mean()
-    return (weights.to(error) * error.square().flatten(1).mean(1)).mean()
+    losses = error.square().flatten(1).mean(1)
+    weight = weights(losses)
+    if weight.shape != losses.shape:
+        raise ValueError(f"weights have shape {tuple(weight.shape)}; give one for each image")
+    return (weight.to(losses) * losses).mean()
 
 # %% ../nbs/08_objective.ipynb #08_objective-015
 def drop_labels(labels,         # [B], class numbers
@@ -89,7 +93,7 @@ def training_loss(model,  # called as (z, t, labels); has num_classes and, if no
                   *, loss="v", # in which the prediction is judged: x, eps or v
                   label_drop=0.1, # share of the labels that go missing
                   times=LogitNormalTime(), # from which times are drawn
-                  counted=None, # times that count instead: losses are weighted by (T.1)
+                  counted=None, # what losses count by instead, such as other times: (T.1), (T.4)
                   layersync=0.0, # weight of the LayerSync term; the authors' is 0.2
                   generator=None, # of times, noise and missing labels, in this order
                  ): # a scalar
@@ -112,5 +116,5 @@ def training_loss(model,  # called as (z, t, labels); has num_classes and, if no
         sync = layersync * layersync_loss(*tokens)
     else: output = model(z, t, labels)
     output = output.to(images.dtype)
-    weights = counted.density(drawn) / times.density(drawn) if counted else None
+    weights = partial(counted.weights, times, drawn) if counted else None
     return prediction_loss(path, prediction, loss, output, noise, images, t_images, weights) + sync

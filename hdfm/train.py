@@ -25,7 +25,7 @@ from .folders import open_images
 from .objective import training_loss
 from .parallel import accumulating, ignore_signals, parallel, replicate, shard
 from .run import RunError, RunFolder
-from .times import make_times
+from .times import make_counted, make_times
 from .watch import check_loggers, report_figure, sample_grid, watching
 
 # %% ../nbs/23_train.ipynb #23_train-010
@@ -62,10 +62,9 @@ class Objective(nn.Module):
         self.config = config
         self.model = model
         self.path = path
-        self.times, self.counted = (
-            None if name == "as_drawn" else
-            make_times(name, config.time_mean, config.time_std, path, variance)
-            for name in (config.time_sampling, config.time_weighting))
+        options = config.time_mean, config.time_std, path, variance
+        self.times = make_times(config.time_sampling, *options)
+        self.counted = make_counted(config.time_weighting, *options)
 
     def forward(self, images, labels, seed):
         c = self.config

@@ -408,6 +408,17 @@ def test_visible_times(way, data, uniform):
         assert ((found >= 0) & (found <= 1)).all()
 
 
+@many(st.integers(0, 9), odd_numbers | st.floats(0.5, 20), st.sampled_from(["balanced", "zzz"]),
+      seeds)
+def test_what_losses_count_by(n, width, name, seed):
+    made = call(times.Balanced, width)
+    call(times.make_counted, name)
+    losses, t = make((2, n), torch.float32, seed=seed).abs() + 1e-3
+    if made is not None:
+        weights = call(made.weights, None, t, losses)
+        assert weights.shape == (n,) and weights.isfinite().all() and (weights > 0).all()
+
+
 # exact
 
 
@@ -594,7 +605,8 @@ def test_the_loss_of_a_prediction(way, prediction, loss, data):
                             dtypes=st.just(x.dtype)))
     t = data.draw(times_for(x))
     weights = data.draw(st.sampled_from([None, torch.ones(2), torch.ones(1), torch.ones(2, 1)]))
-    found = call(objective.prediction_loss, way, prediction, loss, e, e, x, t, weights)
+    weigh = None if weights is None else lambda losses: weights
+    found = call(objective.prediction_loss, way, prediction, loss, e, e, x, t, weigh)
     assert found is None or found.is_meta or not is_finite((x, e)) or found >= 0
     assert found is None or found.shape == ()
 
