@@ -16,6 +16,7 @@ training, by which the notebook 37_evidence sees whether the code still does wha
 import argparse
 import datetime
 import json
+import math
 import multiprocessing
 import os
 import sys
@@ -39,8 +40,9 @@ from hdfm.metrics import mode_moments
 from hdfm.parallel import Ranks
 from hdfm.path import HeatProbPath, ProbPath, register_path
 from hdfm.report import yardstick
+from hdfm.reverse import log_likelihood
 from hdfm.run import RunFolder
-from hdfm.sampling import Sampling
+from hdfm.sampling import Sampling, predictor
 from hdfm.times import linear_error
 from hdfm.train import Objective, fit
 import workers
@@ -262,12 +264,58 @@ def gradient_noise(config, model, path, variance, rounds=24):
     return [float(f"{x:.4g}") for x in (spread, signal)]
 
 
+def held_out(data):
+    """Test images; digits, which has none, is asked about what it was trained on."""
+    return load_data(data, split="test") if data == "fashion" else load_data(data)
+
+
+def log_noise(path, t, like):
+    """The mean over modes of the log of the noise that a point of the path has at t, seen in the
+    image: of s·σ/a."""
+    a, s = path.clocks(t, like)
+    return (s * path.noise_scale / a.clamp(min=1e-30)).expand_as(like).log().mean().item()
+
+
+def equally_smooth(path, like):
+    """The time at which a path leaves as much noise in the image as HDFM's does at 0.95, by its
+    volume; None for one that ends with more."""
+    wanted = log_noise(HeatProbPath(tuple(like.shape[-2:]), 1.0), 0.95, like)
+    early, late = 0.5, 1 - path.t_eps
+    if log_noise(path, late, like) > wanted + 1e-9:
+        return None
+    for _ in range(40):
+        middle = (early + late) / 2
+        if log_noise(path, middle, like) > wanted:
+            early = middle
+        else:
+            late = middle
+    return late
+
+
+def likelihood(data, model, path, n=64):
+    """Bits per dimension of each of the last `n` held-out images, with the noise of
+    `equally_smooth` in them and 256 levels a pixel; the same images and probes for each network."""
+    test = held_out(data)
+    images = test.images[-n:]
+    like = images[:1].double()
+    t = equally_smooth(path, like) if path.has_noise else None
+    if t is None:
+        return {}
+    z = path.interpolate(path.noise(images, torch.Generator().manual_seed(0)), images, t)
+    predict = predictor(model, path, test.labels[-n:])
+    how = dict(t_end=t, probes=4, generator=torch.Generator().manual_seed(1), rtol=0.01, atol=0.01)
+    nats = log_likelihood(predict, path, z, **how)
+    nats = nats + path.clocks(t, like)[0].expand_as(like).log().sum()  # of z/a in place of z
+    bits = math.log2(128) - nats / (images[0].numel() * math.log(2))
+    return dict(t_end=t, bits=[round(b, 3) for b in bits.tolist()])
+
+
 def residuals(data, model, path, variance, n=500):
     """At nine times, the mean squared error of the network's images, summed over pixels, and that
     of the best linear guess; nothing for a network that does not predict x."""
     if model.prediction != "x" or not path.has_noise:
         return {}
-    test = load_data(data, split="test") if data == "fashion" else load_data(data)
+    test = held_out(data)
     images = test.images[-n:]
     generator = torch.Generator().manual_seed(0)
     found = dict(times=[k / 10 for k in range(1, 10)], network=[], linear=[])
@@ -344,13 +392,20 @@ def train(config, place, device):
         sys.exit()
 
 
+def done(entry, size="small"):
+    """The row of an entry, or None; one of before likelihoods were measured is not whole."""
+    kept = place_of(entry, size).with_suffix(".json")
+    row = json.loads(kept.read_text()) if kept.exists() else None
+    return row if row and ("likelihood" in row or "gains" not in row) else None
+
+
 def measured(entry, size, device):
     """The row of an entry: trained and judged now, unless it is done."""
     torch.set_num_threads(1)
     place = place_of(entry, size)
     kept = place.with_suffix(".json")
-    if kept.exists():
-        return json.loads(kept.read_text())
+    if row := done(entry, size):
+        return row
     data, way, times, patch, seed = entry
     config = config_of(*entry, size)
     began = time.perf_counter()
@@ -376,6 +431,7 @@ def measured(entry, size, device):
         gains=ring_gain(drawn, images[:10_000], RINGS),
         gradient_noise=gradient_noise(config, loaded.model, loaded.path, variance),
         residuals=residuals(data, loaded.model, loaded.path, variance),
+        likelihood=likelihood(data, loaded.model, loaded.path),
         loss=folder.metrics()[-1]["loss"],
         weights=loaded.info["sha256"][:16],
     )
@@ -470,7 +526,8 @@ def main():
         if e[0] in (args.data or BASE) and e[1] in (args.way or WAYS)
         if e[2] in (args.times or TIMES)
     ]
-    todo = [e for e in wanted if not place_of(e, args.size).with_suffix(".json").exists()]
+    todo = [e for e in wanted if not done(e, args.size)]
+    todo.sort(key=lambda e: place_of(e, args.size).with_suffix(".json").exists())
     began = time.monotonic()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(args.jobs, context, initializer=workers.quiet) as pool:
