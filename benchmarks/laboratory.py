@@ -280,7 +280,8 @@ def equally_smooth(path, like):
     """The time at which a path leaves as much noise in the image as HDFM's does at 0.95, by its
     volume; None for one that ends with more."""
     wanted = log_noise(HeatProbPath(tuple(like.shape[-2:]), 1.0), 0.95, like)
-    early, late = 0.5, 1 - path.t_eps
+    early = 0.5
+    late = 1 - path.t_eps
     if log_noise(path, late, like) > wanted + 1e-9:
         return None
     for _ in range(40):
@@ -495,10 +496,9 @@ def write_result():
 
 def listed(seeds):
     """What each experiment has of what it needs."""
-    done = {(r["data"], r["way"], r["times"], r["patch"], r["seed"]) for r in rows()}
     for name in EXPERIMENTS:
         need = list(entries(name, seeds))
-        print(f"{name:<10} {sum(e in done for e in need):>4} of {len(need)}")
+        print(f"{name:<10} {sum(bool(done(e)) for e in need):>4} of {len(need)}")
 
 
 def main():
@@ -540,9 +540,9 @@ def main():
                 running[pool.submit(measured, e, args.size, args.device)] = e
             if not running:
                 break
-            done = next(as_completed(running))
-            entry = running.pop(done)
-            row = done.result()
+            ended = next(as_completed(running))
+            entry = running.pop(ended)
+            row = ended.result()
             score = row["scores"][next(iter(row["scores"]))]
             bar.write(f"{name_of(*entry)}: {score['frechet']:.4g}, {score['accuracy']:.1%}")
             bar.update()
