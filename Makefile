@@ -10,7 +10,7 @@ RUN       = runs/$(PRESET)
 FIRST     = runs/$(NETWORK)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check site-check notebooks-test pytest test-browser notebooks export readme benchmark evidence evidence-small laboratory gpu docs lab clean
+.PHONY: help demo test check lock site-check notebooks-test pytest test-browser notebooks export readme benchmark evidence evidence-small laboratory gpu docs lab clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -41,6 +41,7 @@ demo: .venv/.run  ## draw with a trained network at once; then train one and mea
 	@$(BIN)/python tools/demo.py $(RUN) $(FIRST).png $(FIRST)-way.png $(RUN)/drawn.png $(RUN)/way.png
 
 test: check notebooks-test pytest  ## everything: agreement, notebooks, pytest
+	@$(BIN)/python tools/green.py
 
 check: .venv/.dev  # notebooks clean, library and README exported from them, fit for the site and its readers
 	$(BIN)/python tools/agree.py
@@ -82,6 +83,9 @@ laboratory: .venv/.dev  ## what blur is worth, one change at a time (hours, resu
 
 gpu: .venv/.dev  ## what only a GPU can say, measured on one (40 minutes, resumable, no network)
 	$(BIN)/python benchmarks/gpu.py
+
+lock: .venv/.dev  ## pin all requirements, for every Python and system, in requirements.lock (needs uv)
+	uv pip compile -q --refresh --universal --python-version 3.10 --all-extras setup.py -o requirements.lock
 
 docs: .venv/.dev  ## build the site into _docs (needs Quarto)
 	$(BIN)/python tools/docs.py

@@ -22,7 +22,6 @@ import multiprocessing
 import os
 import shutil
 import statistics
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import lru_cache
@@ -300,8 +299,7 @@ def trained(run, config, real, device):
     finished = (run / "model.safetensors").exists() and folder.config == config
     if not (finished and folder.load().info["step"] == config.steps):
         fit(config, run, "evidence", resume=True, device=device, data=real, stop=workers.alone)
-        if workers.alone:
-            sys.exit()
+        workers.leave_if_alone()
         shutil.rmtree(run / "checkpoints")  # it will not be trained further
     return RunFolder(run).load(device)
 

@@ -19,7 +19,6 @@ import json
 import math
 import multiprocessing
 import os
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -389,8 +388,7 @@ def samplers_of(config):
 def train(config, place, device):
     """Train a network, or go on with it, or nothing if it is trained; end if nobody waits."""
     fit(config, place, "laboratory", resume=True, device=device, stop=workers.alone)
-    if workers.alone:
-        sys.exit()
+    workers.leave_if_alone()
 
 
 def done(entry, size="small"):

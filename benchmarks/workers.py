@@ -18,6 +18,12 @@ class Alone:
 alone = ()  # in a process that was started by another: an `Alone`
 
 
+def leave_if_alone():
+    """End this process if nobody waits for it. (A pool would hand on an exception, and wait.)"""
+    if alone:
+        os._exit(0)
+
+
 def quiet():
     """Begin as such a process. One bar is enough: those of the processes are not shown (their
     errors are)."""

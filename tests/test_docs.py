@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from importlib.metadata import version
 
 import docs
 import finish_site
+import green
 import processors
 import pytest
 import reference
@@ -208,6 +210,16 @@ def test_a_page_loads_nothing_from_elsewhere_and_corners_are_no_headings():
     polyfill = '<script src="https://cdnjs.cloudflare.com/polyfill/v3/p.js?features=es6"></script>'
     local = '<script src="vendor/mathjax/tex-chtml-full.js"></script>'
     assert finish_site.mend_page(f"{polyfill}{local}<th></th>") == f"{local}<td></td>"
+
+
+def test_the_foot_of_a_page_says_when_all_tests_passed(tmp_path):
+    foot = '<p>hdfm<span class="last-green"></span></p>'
+    file = tmp_path / "green.json"
+    assert finish_site.mend_page(foot, finish_site.last_green(file)) == foot
+    file.write_text(json.dumps(green.note()))
+    said = finish_site.mend_page(foot, finish_site.last_green(file))
+    assert "; all tests passed on 20" in said
+    assert f"torch {version('torch')}" in said
 
 
 def test_a_page_as_text_has_formulas_and_no_pictures_in_base64(proc):

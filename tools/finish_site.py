@@ -11,6 +11,7 @@ import re
 import shutil
 from pathlib import Path
 
+import green
 import site_assets
 import yaml
 
@@ -20,6 +21,7 @@ ELSEWHERE = re.compile(  # MathJax's polyfill; what Quarto adds to every page wi
     r'\s*<script src="https://[^>]*></script>'
     r'|\s*<script type="application/javascript">define\(.jquery.*?</script>'
 )
+FOOT = re.compile(r'(?<=<span class="last-green">)(?=</span>)')
 CORNER = re.compile(r"<th(\s[^>]*)?></th>")
 ENTRY = re.compile(r"^#{3,4} `([\w.]+)` \{#(\S+) \.entry\}\n(.*?)(?=^#{3,4} `|\Z)", re.M | re.S)
 
@@ -42,9 +44,15 @@ def chapters(project):
 # Pages
 
 
-def mend_page(html):
-    """A page without scripts from other hosts; the empty corner of a table is no heading."""
-    return CORNER.sub(r"<td\1></td>", ELSEWHERE.sub("", html))
+def mend_page(html, foot=""):
+    """A page without scripts from other hosts; the empty corner of a table is no heading; at its
+    foot stands when everything was last green."""
+    return FOOT.sub(foot, CORNER.sub(r"<td\1></td>", ELSEWHERE.sub("", html)))
+
+
+def last_green(file):
+    """What the foot of a page says of the last `make test` that was green, if it is known."""
+    return f"; {green.said(json.loads(file.read_text('utf-8')))}" if file.exists() else ""
 
 
 # Search
@@ -160,9 +168,10 @@ def main():
     for asset in site_assets.ASSETS:
         if asset.target and not (site / asset.target).exists():
             site_assets.unpack(asset, site / asset.target)
+    foot = last_green(green.FILE)
     for page in site.glob("*.html"):
         html = page.read_text(encoding="utf-8")
-        mended = mend_page(html)
+        mended = mend_page(html, foot)
         if mended != html:
             page.write_text(mended, encoding="utf-8")
     added = []
