@@ -10,6 +10,7 @@ __all__ = ['SYMPTOMS', 'LEAST', 'EACH', 'LOST', 'NO_ROOM', 'EYES', 'Symptom', 's
 
 # %% ../nbs/doctor.ipynb #doctor-003
 import math
+import textwrap
 from statistics import median
 from typing import Callable, NamedTuple
 
@@ -57,8 +58,7 @@ def medians(values, parts=10):
          "nothing is learned: the learning rate is near 0 (a warm-up longer than the run?), or "
          "images are all alike",
          "`--print-config`; look at the pictures",
-         "the last tenth over the first rows; three rows wobble by a fifth, and a run that learns "
-         "falls below a half")
+         "the last tenth over the first three rows, by medians; runs that are well fall below 0.2")
 def flat(run, limit):
     parts = medians(run.losses)
     if not parts or has(run, "diverged") or run.step <= run.config.warmup < run.config.steps: return
@@ -71,8 +71,8 @@ def flat(run, limit):
          "the loss jumps up and does not come back",
          "the learning rate is too high for the batch",
          "5·10⁻⁵ × batch / 256, from the start, into another folder: a run keeps its rate",
-         "the last tenth over the lowest one, by medians, which wobble by a third in a healthy run; "
-         "or twice the limit over the first row, below which the loss has not come back")
+         "the last tenth over the lowest one, by medians, 1.3 for a small run that is well; or "
+         "some tenth is twice the limit over the first row, below which the loss has not come back")
 def diverged(run, limit):
     parts = medians(run.losses)
     if not parts or min(parts) <= 0: return
@@ -86,8 +86,8 @@ def diverged(run, limit):
          "`grad_norm` grows for thousands of steps",
          "the learning rate is too high, said in advance; or a few extreme images",
          "a lower rate or `--clip 1`, into another folder",
-         "the last fifth over the lowest one, and it has grown for three; of one batch to the next "
-         "it often doubles")
+         "the last fifth over the lowest one, by medians, and it has grown for three; from row to "
+         "row it jumps by more in runs that are well")
 def growing_gradient(run, limit):
     parts = medians(run.values("grad_norm"), 5)
     if not parts or has(run, "diverged") or not parts[-3] < parts[-2] < parts[-1]: return
@@ -112,7 +112,7 @@ def not_finite(run, limit):
          "`proxy_not_fid` rises while the loss falls",
          "what is generated moves away from what is real: sampler, guidance, averages",
          "sample with other settings from the same weights",
-         "the last two over the lowest; of the same weights another seed gives a tenth more or less")
+         "the last two over the lowest, of five at least; ours, since no run here has had it")
 def drifting(run, limit):
     found = run.values("proxy_not_fid")
     if len(found) < 5 or has(run, "diverged"): return
@@ -124,8 +124,7 @@ def drifting(run, limit):
          "each patch is right by itself and does not meet its neighbours: too little training, or "
          "patches too large for the network",
          "train longer; a smaller patch; a model that ends in `-refined`",
-         "of the last two; 1 is none, clothes have 1.2 when all is well, and the digits 1.3 "
-         "themselves")
+         "of the last two; 1 is none, the digits preset ends at 1.5, and real digits have 1.3")
 def seams(run, limit):
     found = run.values("seams")
     if len(found) > 1 and median(found[-2:]) > limit:
@@ -135,7 +134,8 @@ def seams(run, limit):
          "grids are grey",
          "the average is too long for the number of steps, or the network has not begun",
          "the other average, or a new run with a smaller `--ema`; the loss",
-         "the share of the starting weights in the average that samples, when the run ends")
+         "the share of the starting weights in the average that samples, at the run's end; 0.02 "
+         "for the digits preset")
 def slow_average(run, limit):
     decay = run.config.ema[0]
     share = decay**run.config.steps
@@ -148,7 +148,8 @@ def slow_average(run, limit):
          "`waiting` above 0.1",
          "a tenth of the time is spent on waiting for images",
          "more `--workers`, smaller files, a local disk",
-         "the second half's median; below a tenth, a faster disk would not be noticed")
+         "the second half's median; runs that are well have less than 0.01 here, where images lie "
+         "in memory")
 def waiting(run, limit):
     found = run.values("waiting")
     share = median(found[len(found) // 2:]) if len(found) > 4 else 0
@@ -184,7 +185,8 @@ LOST = "by peer", "imed out", "imeout", "NCCL", "nccl"     # of gloo, NCCL and t
 @symptom("lost rank", None,
          "a rank dies, and the others with it",
          "a GPU, a machine or a network failed, or memory ran out on one of them",
-         "the launcher's log names the rank; go on with `--resume auto`, on fewer machines if need be",
+         "the launcher's log names the rank; go on with `--resume auto`, on fewer machines if "
+         "need be",
          "the first rank has lost another, or a run of several was killed")
 def lost_rank(run, limit):
     if run.ranks < 2: return
@@ -200,7 +202,8 @@ def lost_rank(run, limit):
          "the folder names a process of this machine that is no more")
 def killed(run, limit):
     if run.alive is False and run.ranks < 2 and not run.done:
-        return f"process {run.holder['process']} is gone; {run.step:,} of {run.config.steps:,} steps"
+        far = f"{run.step:,} of {run.config.steps:,} steps"
+        return f"process {run.holder['process']} is gone; {far}"
 
 # %% ../nbs/doctor.ipynb #doctor-021
 @symptom("stalled", 10.0,
@@ -247,7 +250,7 @@ def full_disk(run, limit):
          "`replaced n0…: truncated`",
          "a file is damaged; another took its place",
          "a few do not matter; thousands: fetch again, and `hdfm check`",
-         "the share of the images; one in a thousand is replaced without harm")
+         "the share of the images, ours: a tenth of that at which `--max-bad` ends the run")
 def bad_images(run, limit):
     if run.images and run.bad > limit * run.images:
         return f"{run.bad:,} of {run.images:,} images could not be read"
@@ -290,6 +293,12 @@ def diagnose(run):
     return Diagnosis(seen, {name: text for name, text in found.items() if text})
 
 # %% ../nbs/doctor.ipynb #doctor-025
+def _wrapped(head, text):
+    "The lines of a text of any length, under its head."
+    below = " " * (len(head) or 2)
+    return textwrap.wrap(text, 100, initial_indent=head, subsequent_indent=below,
+                         break_long_words=False, break_on_hyphens=False)
+
 def diagnosis_lines(diagnosis):
     "A `Diagnosis` as lines of text."
     run = diagnosis.seen
@@ -300,6 +309,7 @@ def diagnosis_lines(diagnosis):
     if not diagnosis.found: return [*lines, f"healthy: none of {len(SYMPTOMS)} symptoms"]
     lines.append(f"sick: {len(diagnosis.found)} of {len(SYMPTOMS)} symptoms")
     for name, text in diagnosis.found.items():
-        known = SYMPTOMS[name]
-        lines += ["", f"{name}: {text}", f"  means  {known.means}", f"  do     {known.remedy}"]
+        texts = f"{name}: {text}", SYMPTOMS[name].means, SYMPTOMS[name].remedy
+        lines += ["", *_wrapped("", texts[0]), *_wrapped("  means  ", texts[1]),
+                  *_wrapped("  do     ", texts[2])]
     return lines

@@ -121,7 +121,9 @@ def devices():
 def _tried(function, *args):
     "(what it gave, None), or (None, the error in one line)."
     try: return function(*args), None
-    except Exception as error: return None, f"{type(error).__name__}: {' '.join(str(error).split())}"
+    except Exception as error:
+        text = " ".join(str(error).split())
+        return None, f"{type(error).__name__}: {text}"
 
 def _device_report(name, about):
     found, problem = _tried(one_step, name)

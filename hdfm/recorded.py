@@ -89,7 +89,7 @@ def _newest_whole(run):
             info = check_checkpoint(path)
             return info, sum(file.stat().st_size for file in path.iterdir()), damage
         except (CheckpointError, OSError) as error:
-            if os.path.lexists(path): damage.append(str(error))        # it may just have been pruned
+            if os.path.lexists(path): damage.append(str(error))        # else it was pruned
     return {}, 0, damage
 
 def _wrong_weights(run, config):
@@ -115,4 +115,5 @@ def recorded(run):
     ranks = max(_count(noted, "ranks") for noted in (info, holder, error))
     return Recorded(run, config, _count(about, "images"), len(_noted(run.bad_file)), run.metrics(),
                     printable(error.get("text", "")), holder, alive, _silent(run),
-                    _count(info, "step"), ranks, damage, shutil.disk_usage(run.path).free, 2 * size)
+                    _count(info, "step"), ranks, damage,
+                    shutil.disk_usage(run.path).free, 2 * size)

@@ -1,4 +1,4 @@
-"""`hdfm doctor`: every illness is made on purpose and called by its name, and health is left alone."""
+"""`hdfm doctor`: every illness is made on purpose and called by its name, and health is let be."""
 
 import json
 import os
@@ -130,7 +130,9 @@ AT_THE_LIMIT = {
     "drifting": lambda x: rows_of(proxy_not_fid=[3.0, 2.0, 1.0, x, x]),
     "seams": lambda x: rows_of(seams=[3.0, x, x]),
     "waiting": lambda x: rows_of(waiting=[0.9] * 5 + [x] * 10),
-    "slowing": lambda x: rows_of(images_per_second=steps(100, 100 * x), seconds=[*range(0, 6000, 100)]),
+    "slowing": lambda x: rows_of(
+        images_per_second=steps(100, 100 * x), seconds=[*range(0, 6000, 100)]
+    ),
     "low use": lambda x: rows_of(mfu=[x] * 40, images_per_second=[10.0] * 40),
     "growing gradient": lambda x: rows_of(
         grad_norm=[1.0] * 20 + [1.0 + (x - 1) * i / 40 for i in range(40)] + [x] * 15
@@ -203,9 +205,8 @@ def test_what_is_wrong_with_a_machine_is_named(tmp_path, capsys, monkeypatch):
 
 
 def test_clothes_that_are_damaged_or_not_here(tmp_path, monkeypatch):
-    places = dict(found_elsewhere=lambda name: iter([(tmp_path, "")]), cache_folder=lambda: tmp_path)
-    for name, function in places.items():
-        monkeypatch.setattr(hdfm.machine, name, function)
+    monkeypatch.setattr(hdfm.machine, "found_elsewhere", lambda name: iter([(tmp_path, "")]))
+    monkeypatch.setattr(hdfm.machine, "cache_folder", lambda: tmp_path)
     assert hdfm.machine.readable("fashion") == "not here; a training fetches it"
     for name in SHA256:
         (tmp_path / name).write_bytes(b"not clothes")
