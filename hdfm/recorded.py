@@ -92,10 +92,11 @@ def _newest_whole(run):
             if os.path.lexists(path): damage.append(str(error))        # else it was pruned
     return {}, 0, damage
 
-def _wrong_weights(run, config):
-    "What is wrong with the averaged weights of a run that has saved."
+def _wrong_weights(run, config, saved):
+    "What is wrong with the averaged weights of a run whose newest checkpoint is of step `saved`."
     for decay in config.ema:
         file = run.weights_file(config, decay)
+        if saved < config.steps and not os.path.lexists(file): continue    # they come after it
         try:
             tensors, _ = load_tensors(file, "model")
             if all(tensor.isfinite().all() for tensor in tensors.values()): continue
@@ -110,10 +111,11 @@ def recorded(run):
     info, size, damage = _newest_whole(run)
     holder = _noted(run.holder_file)
     alive = _alive(holder) if holder else None
-    if info: damage += _wrong_weights(run, config)
+    saved = _count(info, "step")
+    if info: damage += _wrong_weights(run, config, saved)
     error = _noted(run.error_file)
     ranks = max(_count(noted, "ranks") for noted in (info, holder, error))
     return Recorded(run, config, _count(about, "images"), len(_noted(run.bad_file)), run.metrics(),
                     printable(error.get("text", "")), holder, alive, _silent(run),
-                    _count(info, "step"), ranks, damage,
+                    saved, ranks, damage,
                     shutil.disk_usage(run.path).free, 2 * size)

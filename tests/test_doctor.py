@@ -111,6 +111,16 @@ def test_weights_that_are_no_numbers_are_seen(copy):
     assert "not finite" in diagnose(copy).found["damaged"]
 
 
+def test_weights_that_are_still_to_be_written_are_no_damage(copy):
+    """A run may be killed after its first checkpoint and before its first weights."""
+    copy.weights_file(copy.config).unlink()
+    assert "does not exist" in diagnose(copy).found["damaged"]
+    record = json.loads(copy.config_file.read_text())
+    record["config"]["steps"] = 10**5
+    copy.config_file.write_text(json.dumps(record))
+    assert not diagnose(copy).found
+
+
 def rows_of(**columns):
     """Rows of a log, from columns of numbers."""
     return [
