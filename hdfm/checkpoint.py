@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['STEP', 'STATE', 'CheckpointError', 'whole_file', 'write_whole', 'tensors_digest', 'save_tensors', 'load_tensors',
-           'check_shapes', 'load_checkpoint', 'save_checkpoint', 'list_checkpoints', 'newest_checkpoint',
-           'prune_checkpoints']
+           'check_shapes', 'check_checkpoint', 'load_checkpoint', 'save_checkpoint', 'list_checkpoints',
+           'newest_checkpoint', 'prune_checkpoints']
 
 # %% ../nbs/13_checkpoint.ipynb #13_checkpoint-003
 import hashlib
@@ -188,16 +188,22 @@ def _check_state(file, size, sha256):
         raise CheckpointError(f"{file} is damaged: its SHA-256 is not the one in its manifest")
 
 # %% ../nbs/13_checkpoint.ipynb #13_checkpoint-024
-def load_checkpoint(checkpoint, # its folder
-                   ): # (tensors, info)
-    "What `save_checkpoint` wrote, verified; a `CheckpointError` says what is wrong."
+def check_checkpoint(checkpoint, # its folder
+                    ): # what its manifest says
+    "Verify what `save_checkpoint` wrote; a `CheckpointError` says what is wrong with it."
     checkpoint = Path(checkpoint)
     if checkpoint.is_symlink():
         raise CheckpointError(f"{checkpoint} is a link, and may lead out of the run folder; "
                               "copy what it points to")
     info, size, sha256 = _read_manifest(checkpoint)
     _check_state(checkpoint / STATE, size, sha256)
-    return _read_safetensors(checkpoint / STATE)[0], info
+    return info
+
+def load_checkpoint(checkpoint, # its folder
+                   ): # (tensors, info)
+    "What `save_checkpoint` wrote, verified; a `CheckpointError` says what is wrong."
+    info = check_checkpoint(checkpoint)
+    return _read_safetensors(Path(checkpoint) / STATE)[0], info
 
 # %% ../nbs/13_checkpoint.ipynb #13_checkpoint-026
 def _sibling(checkpoint, ending):

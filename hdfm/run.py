@@ -52,6 +52,7 @@ class RunFiles:
     config_file = property(lambda self: self.path / "config.json")
     metrics_file = property(lambda self: self.path / "metrics.jsonl")
     bad_file = property(lambda self: self.path / "bad_files.json")
+    error_file = property(lambda self: self.path / "error.json")
     report_file = property(lambda self: self.path / "report.png")
     page_file = property(lambda self: self.path / "index.html")
     evaluation_file = property(lambda self: self.path / "evaluation.json")
@@ -163,14 +164,14 @@ class RunLock(RunRecord):
         return f"{self} is being trained by {who}; wait for it, or choose another folder with --out"
 
     @contextmanager
-    def lock(self):
-        "Hold the run for a `with` block; a RunError if another process holds it."
+    def lock(self, ranks=1):
+        "Hold the run of so many ranks for a `with` block; a RunError if another process does."
         self.check_free()
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / ".lock")
         try: lock.acquire(timeout=0)
         except Timeout: raise RunError(self.held()) from None
-        holder = dict(host=socket.gethostname(), process=os.getpid(),
+        holder = dict(host=socket.gethostname(), process=os.getpid(), ranks=ranks,
                       since=datetime.now(timezone.utc).isoformat(" ", "seconds"))
         self.place = Place(self.path)
         try:

@@ -8,10 +8,12 @@ __all__ = ['learning_rate', 'make_optimizer', 'make_ema', 'Objective', 'Training
 
 # %% ../nbs/23_train.ipynb #23_train-003
 import importlib
+import json
 import math
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -240,9 +242,22 @@ def shared_data(config, ranks):
 def _locked(run, ranks):
     "The run folder for this run alone, held by the first rank; a refusal is raised on all."
     with ExitStack() as held:
-        def hold(): held.enter_context(run.lock())
+        def hold(): held.enter_context(run.lock(ranks.size))
         ranks.on_first(hold)
         yield
+
+@contextmanager
+def _noted(run, ranks):
+    "An error that ends this `with` block is written into the run folder, for `hdfm doctor`."
+    ranks.on_first(partial(run.error_file.unlink, missing_ok=True))
+    try:
+        yield
+    except Exception as error:
+        text = " ".join(str(error).split())
+        note = dict(error=type(error).__name__, text=text[:2000], ranks=ranks.size)
+        with suppress(OSError):                                        # a full or lost folder
+            if ranks.first: run.write(run.error_file, json.dumps(note, indent=2).encode())
+        raise
 
 # %% ../nbs/23_train.ipynb #23_train-031
 def fit(config,          # a TrainConfig, such as PRESETS["digits"]
@@ -272,7 +287,8 @@ def fit_on(config, run, preset, resume, data, stop, ranks):
     with _locked(run, ranks):
         ranks.on_first(run.open, preset, config, data, resume)
         order.start = n = run.resume(training, ranks)
-        if n < config.steps: n = train_on(config, run, data, order, training, ranks, stop)
+        with _noted(run, ranks):
+            if n < config.steps: n = train_on(config, run, data, order, training, ranks, stop)
         if n == config.steps and (ranks.first or config.shard):        # sharded: all draw
             grid = sample_grid(config, training.averages[0].module, training.path, ranks.device)
             if ranks.first: report_figure(run, config, grid)
