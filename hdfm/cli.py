@@ -165,6 +165,7 @@ def sample_command(args):
     sampling = loaded.sampling.replace(**given(args, *SAMPLING.values()))
     sampling.check(path, getattr(model, "prediction", "x"))
     labels = asked_labels(args, model.num_classes)
+    if args.compile: model.compile_blocks()
     images = generate_many(model, path, labels, args.seed, sampling)
     scale = max(1, 64 // images.shape[-1])
     grid = image_grid(images, columns=model.num_classes or 10, scale=scale)
@@ -232,7 +233,7 @@ def evaluate_command(args):
     "Evaluate a network on all ranks; the first keeps the report and prints it."
     sampling = given(args, *SAMPLING.values())
     how = given(args, "samples", "seed", "features", "reference", "weights", "weights_sha256",
-                "protocol", "batch")
+                "protocol", "batch", "compile")
     with parallel(args.device) as ranks:
         ranks.on_first(check_output, *outputs(args))
         network, options = judged_network(args, ranks.device)

@@ -177,16 +177,18 @@ def judged(made, labels, against, plan, model):
 # %% ../nbs/27_evaluate.ipynb #27_evaluate-024
 def evaluate_run(run, samples=None, sampling=None, seed=0, device="auto", features="auto",
                  reference=None, weights=None, weights_sha256=None, protocol=None, batch=600,
-                 read_samples=1000, ema=None, ranks=None, data=None):
+                 read_samples=1000, ema=None, ranks=None, data=None, compile=False):
     """Generated images of a run against the real ones: a dict of numbers and how they came about.
 
     `run` is the path of a run folder, or a `LoadedRun` as of `open_model`; `data` names other real
     images than those it was trained on; `sampling` is a `Sampling`, or a dict of what is to differ
-    from the run's; `reference` is a file of `save_reference`, or a `Summary`.
+    from the run's; `reference` is a file of `save_reference`, or a `Summary`; `compile` the network
+    first, which takes a minute, and pays for many images.
     """
     ranks = ranks or Ranks(device=pick_device(device))
     loaded = run if isinstance(run, LoadedRun) else RunFolder(run).load(ranks.device, ema)
     config, model, path, info = loaded
+    if compile: model.compile_blocks()
     samples, sampling = settings(loaded.sampling, samples, sampling, protocol)
     data = data or loaded.data
     plan = Plan(data, samples, sampling, protocol, seed, batch, read_samples).checked()

@@ -133,4 +133,6 @@ def draw_parser(verb, about, bundled):
                     f"hdfm's is never a folder: one called {bundled[0]} is ./{bundled[0]}")
     add_option(parser, "ema", float, "decay of the averaged weights to use (the run's first)")
     add_sampling_options(parser)
+    parser.add_argument("--compile", action="store_true",
+                        help="compile the network first; it takes a minute and pays for many images")
     return parser
