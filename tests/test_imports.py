@@ -99,8 +99,8 @@ def chapters():
             number = re.match(r"\d+", path.name)
             numbers[module[1]] = int(number[0]) if number else None
     rooms = {"show": -2, "exercise": -1, "files": -0.5, "checks": -0.4}
-    rooms |= {"process": 0.5, "times": 0.7, "solver": 2.5}
-    return numbers | rooms | {"coloured": 16.5, "state": 19.5, "field": 34.5}
+    rooms |= {"process": 0.5, "times": 0.7, "solver": 2.5, "parts": 12.5}
+    return numbers | rooms | {"coloured": 16.5, "state": 19.5, "shards": 19.6, "field": 34.5}
 
 
 @dataclass(frozen=True)
