@@ -23,7 +23,7 @@ from .parallel import portable
 from .parts import Joined, part_file, rows, write_tensors
 from .state import by_first_word, restore_state, state_shapes, state_tensors
 
-# %% ../nbs/shards.ipynb #shards-006
+# %% ../nbs/shards.ipynb #shards-010
 class Share(NamedTuple):
     "What a rank has of a network that is spread over several."
     part: int                # which part, from 0
@@ -44,7 +44,7 @@ def share_of(model):
     *copy, part = mesh.get_coordinate()
     return Share(part, mesh.size(-1), copy[0] if copy else 0)
 
-# %% ../nbs/shards.ipynb #shards-007
+# %% ../nbs/shards.ipynb #shards-011
 def spread_state(model, averages):
     "{name: tensor} of weights and averages, each as this rank holds it."
     parts = {"model": model} | {f"ema{i}": one.module for i, one in enumerate(averages)}
@@ -62,9 +62,9 @@ def my_part(model, averages, optimizer, share):
             mine[name] = local.to("cpu", copy=True).contiguous()
     return mine
 
-# %% ../nbs/shards.ipynb #shards-009
+# %% ../nbs/shards.ipynb #shards-013
 class Saving:
-    "A checkpoint that is being written by all ranks, each of which calls `advance` until it is `over`."
+    "A checkpoint that all ranks write; each of them calls `advance` until it is `over`."
     def __init__(self, folder, # of all checkpoints of a run
                  step, model, averages, optimizer, ranks,
                  publish):     # called by the first at the end, with a mapping for each average
@@ -137,15 +137,15 @@ class Saving:
         whole = [target / name for name in files]
         self.publish([Joined(whole, f"ema{i}/") for i in range(self.averages)])
 
-# %% ../nbs/shards.ipynb #shards-010
+# %% ../nbs/shards.ipynb #shards-014
 def _outcome(work):
     "(the result of what a thread did, None), or (None, its error)."
     try: return work.result(), None
     except Exception as error: return None, portable(error)
 
-# %% ../nbs/shards.ipynb #shards-012
+# %% ../nbs/shards.ipynb #shards-016
 def load_spread(folder, model, averages, optimizer, ranks):
-    "Fill a network that is spread with the newest valid checkpoint: (info, problems with newer ones)."
+    "Fill a network that is spread with the newest valid checkpoint: (info, problems)."
     shapes = state_shapes(model, averages)
     def load(path):
         mine = problem = info = None
@@ -166,7 +166,7 @@ def load_spread(folder, model, averages, optimizer, ranks):
     if info: _take(mine, model, averages, optimizer, info["step"])
     return info, problems
 
-# %% ../nbs/shards.ipynb #shards-013
+# %% ../nbs/shards.ipynb #shards-017
 def check_spread(path, info, joined, shapes):
     "A `CheckpointError` unless a checkpoint holds tensors of those shapes, by its own account."
     with readable(joined):
@@ -194,7 +194,7 @@ def _my_rows(joined, model, averages):
             if mine[name].shape != wanted: raise ValueError(f"{name} has {mine[name].shape}")
     return mine
 
-# %% ../nbs/shards.ipynb #shards-014
+# %% ../nbs/shards.ipynb #shards-018
 def _take(mine, model, averages, optimizer, step):
     "Fill what this rank holds with its rows, after `step` steps."
     with torch.no_grad():
@@ -211,7 +211,7 @@ def _take(mine, model, averages, optimizer, step):
                 optimizer.state[weight][key] = moment
     for average in averages: average.n_averaged.fill_(step)
 
-# %% ../nbs/shards.ipynb #shards-016
+# %% ../nbs/shards.ipynb #shards-020
 class States:
     "The states of a run in a folder of checkpoints, saved and restored by all ranks together."
     def __init__(self, folder):
