@@ -187,10 +187,10 @@ def _my_rows(joined, model, averages):
     mine = {}
     with readable(joined):
         for name, tensor in _held(model, averages).items():
-            if is_spread(tensor) and not tensor.to_local().numel(): continue
-            if is_spread(tensor): mine[name] = joined.rows(name, tensor.shape[0], *share.rows(tensor.shape[0]))
-            else: mine[name] = joined.alone(name)
             wanted = local_of(tensor).shape
+            if not is_spread(tensor): mine[name] = joined.alone(name)
+            elif 0 in wanted: continue
+            else: mine[name] = joined.rows(name, len(tensor), *share.rows(len(tensor)))
             if mine[name].shape != wanted: raise ValueError(f"{name} has {mine[name].shape}")
     return mine
 
