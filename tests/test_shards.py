@@ -25,19 +25,19 @@ pytestmark = [
 
 
 def test_kills_while_parts_are_written(tmp_path):
-    """Of two ranks that train on while they write, one or both are killed, five times: there is
+    """Of two ranks that train on while they write, one or both are killed, four times: there is
     always a whole checkpoint, and what comes out is what one gets without kills."""
-    words = ["digits", *options(40), "--shard", "--resume", "auto"]
+    words = ["digits", *options(30), "--shard", "--resume", "auto"]
     run = tmp_path / "run"
     straight = tmp_path / "straight"
     assert codes(start(FAULTY, "none", *words, "--out", straight, size=2)) == [0, 0]
     dice = random.Random(0)
-    for _ in range(5):
+    for _ in range(4):
         before = last_step(run)
         ranks = start(FAULTY, "slow", *words, "--out", run, size=2)
         wait_for(lambda: last_step(run) not in (0, before), ranks)
         time.sleep(dice.uniform(0.0, 0.8))
-        assert any(p.poll() is None for p in ranks), "finished before the fifth kill"
+        assert any(p.poll() is None for p in ranks), "finished before the fourth kill"
         for p in dice.choice([ranks, ranks[:1], ranks[1:]]):
             p.kill()
         time.sleep(0.05)
@@ -49,7 +49,7 @@ def test_kills_while_parts_are_written(tmp_path):
     assert codes(start(FAULTY, "none", *words, "--out", run, size=2)) == [0, 0]
     found = files(run)
     expected = files(straight)
-    names = [name for name in expected if name.startswith("checkpoints/step-0000040/state")]
+    names = [name for name in expected if name.startswith("checkpoints/step-0000030/state")]
     assert len(names) == 2
     for name in ("model.safetensors", "model-0.5.safetensors", *names):
         assert found[name] == expected[name], name
