@@ -27,7 +27,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from hdfm.checkpoint import save_checkpoint, save_tensors
 from hdfm.parallel import parallel, shard
-from hdfm.shards import States
+from hdfm.spread import States
 from hdfm.state import by_first_word, state_tensors
 from hdfm.vit import build_model
 

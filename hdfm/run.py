@@ -27,7 +27,7 @@ from .checkpoint import (CheckpointError, check_shapes, load_tensors, prune_chec
 from .config import FORMAT, TrainConfig, build, flat_options
 from .files import Place, check_output, read_json, read_text
 from .path import Process
-from .shards import States
+from .spread import States
 from .state import check_sizes, weight_shapes
 from .vit import MODELS, JiT
 

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-import hdfm.shards as shards
+import hdfm.spread as spread
 import hdfm.train as train
 from hdfm.cli import main
 from hdfm.data import Purpose
@@ -25,13 +25,13 @@ out = Path(arguments[arguments.index("--out") + 1])
 derived_seed = train.derived_seed
 train_step = train.train_step
 update = train.update
-write_tensors = shards.write_tensors
+write_tensors = spread.write_tensors
 updated = []
 kept = {}
 
 
 def digest(model):
-    weights = (shards.local_of(p.detach()).numpy().tobytes() for p in model.parameters())
+    weights = (spread.local_of(p.detach()).numpy().tobytes() for p in model.parameters())
     return hashlib.sha256(b"".join(weights)).hexdigest()
 
 
@@ -61,7 +61,7 @@ def faulty_part(path, *args):
     return told
 
 
-shards.write_tensors = faulty_part
+spread.write_tensors = faulty_part
 train.train_step = faulty_step
 train.update = noted_update
 if what == "forget":

@@ -114,7 +114,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
 from hdfm.parallel import Ranks, shard, shard_mesh
 from hdfm.parts import write_tensors
-from hdfm.shards import my_part, share_of
+from hdfm.spread import my_part, share_of
 from hdfm.vit import build_model
 
 rank, size, group, file = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
