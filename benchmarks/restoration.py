@@ -24,7 +24,7 @@ from hdfm.exact import GaussianPosterior
 from hdfm.hub import FlowModel
 from hdfm.objective import training_loss
 from hdfm.restore import matched_time, psnr, restore
-from hdfm.run import restore_state, state_tensors
+from hdfm.state import restore_state, state_tensors
 from hdfm.times import UniformTime
 from hdfm.vit import MODELS
 from machine import machine

@@ -85,6 +85,8 @@ class TrainConfig:
                                         "slower, far less memory", free=True)
     shard: bool = option(False, "spread weights and optimiser over the devices (FSDP2) instead "
                                 "of repeating them (DDP)", free=True)
+    shard_group: int = option(0, "with shard: so many devices have the network among them, and "
+                                 "each such group repeats it (HSDP); 0: one group", free=True)
     # what is sampled while training, and when things are written
     sampling: Sampling = option(Sampling(), "how the run's images are sampled", free=True)
     sample_rows: int = option(8, "rows of a sample grid, of ten columns at most", free=True)
@@ -139,7 +141,8 @@ CHOICES = dict(schedule=("cosine", "constant"), precision=("fp32", "bf16"), mode
                time_weighting=TIME_WEIGHTINGS, position_order=ORDERS)
 LEAST = {"steps batch_size sample_rows sample_every save_every log_every keep": 1,
          "proxy_samples": 2,
-         "seed warmup weight_decay layersync clip micro_batch workers image_size": 0,
+         "seed warmup weight_decay layersync clip micro_batch workers image_size "
+         "shard_group": 0,
          "keep_every proxy_every": 0}
 
 MOST = {"steps warmup": 10**9, "batch_size micro_batch proxy_samples": 10**7, "workers": 256,

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['TRIM_THRESHOLD', 'MMAP_THRESHOLD', 'STOPPING', 'Ranks', 'pick_device', 'keep_memory', 'parallel', 'replicate',
-           'can_shard', 'shard', 'accumulating', 'stop_signals', 'ignore_signals', 'is_mendable', 'portable']
+           'can_shard', 'shard_mesh', 'shard', 'accumulating', 'stop_signals', 'ignore_signals', 'is_mendable',
+           'portable']
 
 # %% ../nbs/15_parallel.ipynb #15_parallel-003
 import ctypes
@@ -168,16 +169,27 @@ def can_shard(device):
     "Whether this PyTorch can shard on that device: 2.6 cannot on a CPU."
     return device.type != "cpu" or hasattr(torch.cpu.Stream, "record_event")
 
-def shard(model, # a JiT, changed in place
-          ranks,
-          precision="fp32"): # or bf16, to compute in bfloat16
-    "Spread the weights over the ranks (FSDP2)."
+def shard_mesh(ranks,
+               group=0): # so many have the whole network among them; 0: all
+    "The ranks in rows of `group`: a row shares the weights, and all rows have the same (HSDP)."
     if not can_shard(ranks.device):
         raise ValueError(f"PyTorch {torch.__version__} cannot shard on a CPU; take a newer one, "
                          "or leave out --shard")
-    from torch.distributed.device_mesh import init_device_mesh     # these two take most of a
-    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard       # second to load
-    mesh = init_device_mesh(ranks.device.type, (ranks.size,))
+    from torch.distributed.device_mesh import init_device_mesh     # takes a while to load
+    if group in (0, ranks.size): return init_device_mesh(ranks.device.type, (ranks.size,))
+    if ranks.size % group:
+        raise ValueError(f"shard_group={group} does not divide the {ranks.size} processes; choose "
+                         "a divisor, or 0 for one group of all")
+    return init_device_mesh(ranks.device.type, (ranks.size // group, group),
+                            mesh_dim_names=("replicate", "shard"))
+
+def shard(model, # a JiT, changed in place
+          ranks,
+          precision="fp32", # or bf16, to compute in bfloat16
+          mesh=None):       # of shard_mesh; all ranks share by default
+    "Spread the weights over the ranks (FSDP2)."
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+    if mesh is None: mesh = shard_mesh(ranks)
     bf16 = dict(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
     policy = MixedPrecisionPolicy(**(bf16 if precision == "bf16" else {}),
                                   cast_forward_inputs=False)        # the time would suffer

@@ -12,7 +12,7 @@ import socket
 import time
 from typing import NamedTuple
 
-from .checkpoint import CheckpointError, check_checkpoint, list_checkpoints, load_tensors
+from .checkpoint import CheckpointError, list_checkpoints, load_tensors, open_checkpoint
 from .files import read_json
 from .run import RunFolder
 
@@ -86,7 +86,7 @@ def _newest_whole(run):
     damage = []
     for path in list_checkpoints(run.checkpoints):
         try:
-            info = check_checkpoint(path)
+            info = open_checkpoint(path)[0]
             return info, sum(file.stat().st_size for file in path.iterdir()), damage
         except (CheckpointError, OSError) as error:
             if os.path.lexists(path): damage.append(str(error))        # else it was pruned

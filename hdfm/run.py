@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import uuid
+from collections import ChainMap
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,13 +22,13 @@ from filelock import FileLock, Timeout
 from torch import nn
 from tqdm.auto import tqdm
 
-from .checkpoint import (CheckpointError, check_shapes, load_tensors, newest_checkpoint,
-                             prune_checkpoints, save_checkpoint, save_tensors, write_whole)
+from .checkpoint import (CheckpointError, check_shapes, load_tensors, prune_checkpoints,
+                             save_tensors, write_whole)
 from .config import FORMAT, TrainConfig, build, flat_options
 from .files import Place, check_output, read_json, read_text
 from .path import Process
-from .state import (by_first_word, check_sizes, restore_state, state_shapes, state_tensors,
-                        weight_shapes)
+from .spread import States
+from .state import check_sizes, weight_shapes
 from .vit import MODELS, JiT
 
 # %% ../nbs/20_run.ipynb #20_run-006
@@ -39,6 +40,7 @@ class RunFiles:
     def __init__(self, path): # the folder, which need not be there yet
         self.path = Path(path)
         self.place = None     # where it is while it is locked
+        self.states = States(self.checkpoints)
 
     def check_place(self):
         "A `FileProblem` if the folder is locked and another has taken its place, or none."
@@ -241,19 +243,23 @@ class RunState(RunFiles):
              training, # model, path, averages and optimizer
              ranks,    # of 15_parallel; Ranks() for one process
             ):
-        "Write a checkpoint, then the averaged weights; called by all ranks, written by the first."
-        state = state_tensors(training.model, training.averages, training.optimizer)
+        """Write a checkpoint, then the averaged weights; called by all ranks.
+
+        A network that is spread over the ranks is written while the training goes on, and is
+        there after `states.settle`."""
         prior = {f"path.{name}": v.cpu() for name, v in training.path.prior.state().items()}
-        def write():
-            self.check_place()
-            save_checkpoint(self.checkpoints, step, state, ranks=ranks.size)
-            parts = by_first_word(state)
-            for i, decay in enumerate(config.ema):
+        def publish(averages):
+            for weights, decay in zip(averages, config.ema, strict=True):
                 self.check_place()
-                save_tensors(self.weights_file(config, decay), parts[f"ema{i}"] | prior, "model",
+                save_tensors(self.weights_file(config, decay), ChainMap(prior, weights), "model",
                              step=step, ema=decay, sizes=(*data.shape, data.num_classes))
             prune_checkpoints(self.checkpoints, step, config.keep, config.keep_every)
-        ranks.on_first(write)
+        ranks.on_first(self.check_place)
+        self.states.save(step, self.parts(training), ranks, publish)
+
+    def parts(self, training):
+        "What of a training is saved and restored."
+        return training.model, training.averages, training.optimizer
 
     def resume(self,
                training, # what is filled with the state
@@ -262,23 +268,19 @@ class RunState(RunFiles):
         """Put the newest valid checkpoint into `training`; damaged ones are named and passed over.
 
         A RunError if there are weights but no checkpoint."""
-        kept = {}
-        shapes = state_shapes(training.model, training.averages)
-        def fit(path, tensors): check_shapes(path, tensors, shapes)
-        def read():
-            kept["tensors"], info, problems = newest_checkpoint(self.checkpoints, fit)
-            if info is None and (self.path / "model.safetensors").exists():
-                raise RunError(f"{self} has trained weights but no checkpoint to continue from; "
-                               "train again into another folder with --out")
-            return info, problems
-        info, problems = ranks.on_first(read)
+        info, problems = self.states.restore(self.parts(training), ranks)
+        if info is None: ranks.on_first(self.check_new)
         if info is None: return 0
         if ranks.first and problems:
             said = "; ".join(problems)
             tqdm.write(f"hdfm: {said}: continuing from step {info['step']}", file=sys.stderr)
-        restore_state(kept.get("tensors", {}), training.model, training.averages,
-                      training.optimizer, info["step"])
         return info["step"]
+
+    def check_new(self):
+        "A RunError if a run without checkpoints has weights."
+        if not (self.path / "model.safetensors").exists(): return
+        raise RunError(f"{self} has trained weights but no checkpoint to continue from; "
+                       "train again into another folder with --out")
 
 # %% ../nbs/20_run.ipynb #20_run-034
 class LoadedRun(NamedTuple):

@@ -25,7 +25,8 @@ from .core import mean_and_deviation, moments
 from .data import Purpose, StepBatches, as_floats, batches, derived_seed, epoch_order, flips
 from .folders import open_images
 from .objective import training_loss
-from .parallel import accumulating, ignore_signals, parallel, replicate, shard
+from .parallel import (accumulating, ignore_signals, parallel, replicate, shard,
+                           shard_mesh)
 from .run import RunError, RunFolder
 from .times import make_counted, make_times
 from .watch import check_loggers, report_figure, sample_grid, watching
@@ -114,8 +115,9 @@ def prepare(config, # a TrainConfig
     model.checkpointing = config.checkpointing
     if config.compile: model.compile_blocks()
     if config.shard and ranks.size > 1:
-        shard(model, ranks, config.precision)
-        for average in averages: shard(average.module, ranks)
+        mesh = shard_mesh(ranks, config.shard_group)
+        shard(model, ranks, config.precision, mesh)
+        for average in averages: shard(average.module, ranks, mesh=mesh)
     variance = None
     if config.needs_variance: variance = ranks.on_first(_mode_variance, path, data, config.seed)
     objective = Objective(config, model, path, variance)
@@ -188,9 +190,9 @@ def _new_bad(parts, known):
     "{name: reason} of the images of this step that could not be read, but for those `known`."
     return {name: reason for batch in parts for _, name, reason in batch.bad if name not in known}
 
-def _agree(loss, norm, stop, new, ranks):
-    "(mean loss, norm, ranks asked to stop, new bad images): what all ranks know after a step."
-    notes = torch.tensor([bool(stop), len(new)], dtype=torch.float32, device=loss.device)
+def _agree(loss, norm, notes, ranks):
+    "(mean loss, norm, and the sum of each of the notes): what all ranks know after a step."
+    notes = torch.tensor(notes, dtype=torch.float32, device=loss.device)
     numbers = torch.stack([loss.float(), norm.float()]) / ranks.size
     return ranks.total(torch.cat([numbers, notes]))
 
@@ -201,11 +203,14 @@ def train_on(config, run, data, order, training, ranks, stop):
     error = run.note_bad(data, bad, data.bad, config, ranks)
     if error: raise error
     loader = batches(data, order, config.workers, ranks.device.type == "cuda", ignore_signals)
-    with watching(config, run, data, training, ranks, order.start) as watch:
+    with (run.states.settling(ranks),
+          watching(config, run, data, training, ranks, order.start) as watch):
         for n, parts in enumerate(watch.clock.steps_of(loader, order.parts), order.start + 1):
             loss, norm = train_step(config, training, parts, order, n - 1, ranks)
             new = _new_bad(parts, bad)
-            mean, length, stopping, news = _agree(loss, norm, stop, new, ranks)
+            notes = [bool(stop), len(new), run.states.written]
+            mean, length, stopping, news, written = _agree(loss, norm, notes, ranks)
+            if written == ranks.size: run.states.advance(ranks)
             check_finite(config, mean, loss, length, n - 1, ranks)
             error = run.note_bad(data, bad, new, config, ranks) if news else None
             if error and n - 1 > order.start: run.save(n - 1, config, data, training, ranks)
