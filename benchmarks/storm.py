@@ -4,7 +4,7 @@
     python benchmarks/storm.py --seed 17              # that storm alone, with all that was said
 
 A storm is one run folder: a tiny network on digits, on one rank (even seeds) or two. It is struck
-up to four times, each time while it starts, trains, saves or ends, or while nobody uses it, and is
+up to six times, each time while it starts, trains, saves or ends, or while nobody uses it, and is
 resumed after each blow. At the end it is resumed once more, to the last step, and its weights must
 have the SHA-256 of those that an undisturbed training has made with the ordinary command. A seed
 fixes the blows and the steps at which they fall; the millisecond within a step is the machine's.
@@ -181,7 +181,7 @@ class Storm:
 
     def rage(self):
         """Strike, resume, and strike again; then compare."""
-        for _ in range(self.dice.randint(2, 4)):
+        for _ in range(self.dice.randint(2, 6)):
             kind = self.dice.choices(list(KINDS), [weight for _, weight in KINDS.values()])[0]
             struck = KINDS[kind][0](self)
             if struck:
@@ -440,7 +440,7 @@ def remove_one(storm, checkpoint):
 
 
 KINDS = dict(
-    kill=(kill, 55),
+    kill=(kill, 58),
     stop=(stop, 12),
     full_disk=(full_disk, 7),
     flip=(flip, 7),
@@ -483,6 +483,8 @@ def weather(context, folder, expected, seeds, minutes):
             except Different as error:
                 different = str(error)
                 bar.write(different, sys.stderr)
+                for process in multiprocessing.active_children():
+                    process.kill()
             found.update(storms=1, blows=len(storm.blows), differences=bool(different))
             bar.set_postfix(found, refresh=False)
             bar.update(min(bar.total - bar.n, round(time.time() - began) - bar.n))
@@ -526,19 +528,21 @@ def main():
     seeds = [args.seed] if alone else range(args.first, args.first + args.storms)
     sizes = (1 + args.seed % 2,) if alone else (1, 2)
     began = time.time()
+    storms = []
     with tempfile.TemporaryDirectory(prefix="storm-") as folder:
         expected = {size: undisturbed(folder, size) for size in sizes}
-        storms = list(weather(forks(), folder, expected, seeds, args.minutes))
-    rows = counted(storms)
+        for storm in weather(forks(), folder, expected, seeds, args.minutes):
+            storms.append(storm)
+            if args.out:
+                write_whole(args.out, report(storms, time.time() - began).encode())
     if alone:
         print(*storms[0][0].said, *storms[0][0].blows, sep="\n")
+    rows = counted(storms)
     print(table(rows))
-    if args.out:
-        write_whole(args.out, report(args, rows, storms, time.time() - began).encode())
     return int(any(rows["differences"]))
 
 
-def report(args, rows, storms, seconds):
+def report(storms, seconds):
     """The counts as JSON, a line for each storm."""
     from machine import machine
 
@@ -548,7 +552,7 @@ def report(args, rows, storms, seconds):
         machine=machine(),
         training=" ".join(WORDS),
         minutes=round(seconds / 60, 1),
-        counts={name.strip(): counts for name, counts in rows.items()},
+        counts={name.strip(): counts for name, counts in counted(storms).items()},
         storms=[
             dict(seed=s.seed, ranks=s.size, seconds=took, different=different, blows=s.blows)
             for s, different, took in storms

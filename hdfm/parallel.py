@@ -143,8 +143,9 @@ def _joined_group(device, timeout):
         traceback.clear_frames(error.__traceback__)
         if getattr(error, "everywhere", False): _leave_group()      # alone, it would wait for
         if not _tells_of_loss(error): raise                         # others who wait for it
-        raise LostRank(f"another rank has ended, or was silent for {timeout:g} s; see what it "
-                       "said, and start all again (a training with --resume auto)") from None
+        why = " ".join(str(error).split())[:160]
+        raise LostRank(f"another rank has ended, or was silent for {timeout:g} s ({why}); see what "
+                       "it said, and start all again (a training with --resume auto)") from None
     _leave_group()
 
 # %% ../nbs/15_parallel.ipynb #15_parallel-105
