@@ -173,7 +173,6 @@ class Storm:
         self.run = Path(folder) / f"storm-{seed}"
         self.expected = expected
         self.blows = []
-        self.refused = 0
         self.said = []
 
     def start(self, **more):
@@ -305,8 +304,8 @@ def stop(storm):
     if moment:
         crew.send(number, ranks)
     crew.ended(GRACE if moment in ("starting", "ending") else PATIENCE)
-    not_listening = moment == "starting" or last_step(storm.run) == STEPS  # it ends the rank at once
-    allowed = (1, 2, -signal.SIGKILL, -number) if not_listening else ()
+    not_listening = moment == "starting" or last_step(storm.run) == STEPS
+    allowed = (1, 2, -signal.SIGKILL, -number) if not_listening else ()  # it ends a rank at once
     storm.check(crew, (0, 130, *allowed))
     return dict(moment=moment, ranks=len(ranks), signal=number.name) if moment else None
 
@@ -413,7 +412,6 @@ def damage(storm, harm):
     if refused:
         if len(crew.errors) != 1:
             storm.differs("a refusal is one line", crew)
-        storm.refused += 1
         shutil.rmtree(storm.run)
         shutil.move(copy, storm.run)
     shutil.rmtree(copy, ignore_errors=True)
@@ -435,7 +433,10 @@ def remove_one(storm, checkpoint):
     files = [path for path in sorted(storm.run.rglob("*")) if path.is_file()]
     others = [path for path in files if "checkpoints" not in path.parts]
     path = storm.dice.choice(whole + storm.dice.sample(others, min(2, len(others))))
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
     return path.relative_to(storm.run).as_posix().removeprefix("checkpoints/")
 
 
@@ -466,7 +467,7 @@ def undisturbed(folder, size):
 
 
 def weather(context, folder, expected, seeds, minutes):
-    """Yield (storm, what is different or None, seconds) while there is time."""
+    """Yield what becomes of each storm, a dict, while there is time."""
     began = time.time()
     bar = tqdm(total=round(60 * minutes), desc="storms", unit="s", disable=len(seeds) == 1)
     found = Counter()
@@ -488,7 +489,15 @@ def weather(context, folder, expected, seeds, minutes):
             found.update(storms=1, blows=len(storm.blows), differences=bool(different))
             bar.set_postfix(found, refresh=False)
             bar.update(min(bar.total - bar.n, round(time.time() - began) - bar.n))
-            yield storm, different, round(time.time() - start, 1)
+            if len(seeds) == 1:
+                print(*storm.said, *storm.blows, sep="\n")
+            yield dict(
+                seed=seed,
+                ranks=storm.size,
+                seconds=round(time.time() - start, 1),
+                different=different,
+                blows=storm.blows,
+            )
 
 
 def table(rows):
@@ -503,17 +512,19 @@ def counted(storms):
     """{what: (on one rank, on two)} of what `weather` has given."""
 
     def count(measure):
-        return [sum(measure(*one) for one in storms if one[0].size == size) for size in (1, 2)]
+        return [sum(map(measure, (s for s in storms if s["ranks"] == size))) for size in (1, 2)]
 
-    rows = {"storms": count(lambda *_: 1)}
-    for kind in KINDS:
-        name = f"  {kind.replace('_', ' ')}"
-        rows[name] = count(lambda s, *_: sum(blow["kind"] == kind for blow in s.blows))
-    rows["killed in a save"] = count(lambda s, *_: sum(b.get("in_a_save", 0) for b in s.blows))
-    rows["refused rightly"] = count(lambda s, *_: s.refused)
-    rows["resumed, ended equal"] = count(lambda s, different, _: different is None)
-    rows["differences"] = count(lambda s, different, _: different is not None)
-    return rows
+    def blows(kind):
+        return lambda storm: sum(blow["kind"] == kind for blow in storm["blows"])
+
+    return {
+        "storms": count(lambda storm: 1),
+        **{f"  {kind.replace('_', ' ')}": count(blows(kind)) for kind in KINDS},
+        "killed in a save": count(lambda s: sum(b.get("in_a_save", 0) for b in s["blows"])),
+        "refused rightly": count(lambda s: sum(b.get("end") == "refused" for b in s["blows"])),
+        "resumed, ended equal": count(lambda storm: storm["different"] is None),
+        "differences": count(lambda storm: storm["different"] is not None),
+    }
 
 
 def main():
@@ -522,27 +533,25 @@ def main():
     parser.add_argument("--storms", type=int, default=10**6, help="no more than that many")
     parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--seed", type=int, help="only that storm, and what it says")
-    parser.add_argument("--out", type=Path, help="where to write the counts as JSON")
+    parser.add_argument("--out", type=Path, help="a JSON file of counts, which is added to")
     args = parser.parse_args()
-    alone = args.seed is not None
-    seeds = [args.seed] if alone else range(args.first, args.first + args.storms)
-    sizes = (1 + args.seed % 2,) if alone else (1, 2)
-    began = time.time()
-    storms = []
+    known = json.loads(args.out.read_text()) if args.out and args.out.exists() else {}
+    storms = known.get("storms", [])
+    first = max([args.first, *(storm["seed"] + 1 for storm in storms)])
+    seeds = range(first, first + args.storms) if args.seed is None else [args.seed]
+    sizes = (1, 2) if args.seed is None else (1 + args.seed % 2,)
     with tempfile.TemporaryDirectory(prefix="storm-") as folder:
         expected = {size: undisturbed(folder, size) for size in sizes}
         for storm in weather(forks(), folder, expected, seeds, args.minutes):
             storms.append(storm)
             if args.out:
-                write_whole(args.out, report(storms, time.time() - began).encode())
-    if alone:
-        print(*storms[0][0].said, *storms[0][0].blows, sep="\n")
+                write_whole(args.out, report(storms).encode())
     rows = counted(storms)
     print(table(rows))
     return int(any(rows["differences"]))
 
 
-def report(storms, seconds):
+def report(storms):
     """The counts as JSON, a line for each storm."""
     from machine import machine
 
@@ -551,12 +560,9 @@ def report(storms, seconds):
         date=datetime.date.today().isoformat(),
         machine=machine(),
         training=" ".join(WORDS),
-        minutes=round(seconds / 60, 1),
+        minutes=round(sum(storm["seconds"] for storm in storms) / 60, 1),
         counts={name.strip(): counts for name, counts in counted(storms).items()},
-        storms=[
-            dict(seed=s.seed, ranks=s.size, seconds=took, different=different, blows=s.blows)
-            for s, different, took in storms
-        ],
+        storms=storms,
     )
     return json.dumps(result).replace('{"seed"', '\n{"seed"') + "\n"
 

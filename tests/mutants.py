@@ -61,7 +61,8 @@ WAYS = (flipped, flipped, truncated, lengthened, shortened, renumbered, doubled,
 
 def changed(dice, body, first=None):
     """Bytes near to those of `body`; `first`: only so many of its first bytes are changed."""
-    head, rest = body[:first], body[len(body[:first]) :]
+    head = body[:first]
+    rest = body[len(head) :]
     for _ in range(dice.choice([1, 1, 1, 2, 3])):
         head = dice.choice(WAYS)(dice, head or b"\0")
     return head + rest

@@ -6,6 +6,7 @@ Each case is a valid file, changed as its number says (`mutants`). `HDFM_EXAMPLE
 there are altogether: about 1,000 if it is not set. `HDFM_CASE=npz:17` tries one case alone.
 """
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -485,9 +486,10 @@ def zip_of(dice, home):
 def zip_bomb():
     """An archive of half a gigabyte of zeros."""
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed, packed.open("images.npy", "w") as bomb:
-        for _ in range(50):
-            bomb.write(bytes(10**7))
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        with packed.open("images.npy", "w") as bomb:
+            for _ in range(50):
+                bomb.write(bytes(10**7))
     return file.getvalue()
 
 
@@ -591,12 +593,8 @@ def words(home):
         for option in dice.sample(verbs[verb], 2):
             value = str(dice.choice(HOSTILE)).replace("\0", "").replace("\ud800", "\udc80")
             given += [f"--{option}", value[:100]]
-        said = io.StringIO()
-        old, sys.stderr = sys.stderr, said
-        try:
+        with contextlib.redirect_stderr(io.StringIO()) as said:
             status = status_of(*given)
-        finally:
-            sys.stderr = old
         lines = said.getvalue().strip().splitlines()
         if status != 2 or len(lines) != 1 or "unexpected" in lines[0]:
             return f"{given}: {status}, {lines}"
