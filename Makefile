@@ -9,8 +9,11 @@ PRESET    = fashion-quick
 RUN       = runs/$(PRESET)
 FIRST     = runs/$(NETWORK)
 
+# How long `make storm` goes on
+MINUTES   = 3
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lock site-check notebooks-test pytest test-browser notebooks export readme benchmark evidence evidence-small laboratory gpu docs lab clean
+.PHONY: help demo test check lock site-check notebooks-test pytest test-browser notebooks export readme benchmark evidence evidence-small laboratory storm hostile gpu docs lab clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -80,6 +83,12 @@ evidence-small: .venv/.dev  ## all of that in reduced form: the results, and 37_
 
 laboratory: .venv/.dev  ## what blur is worth, one change at a time (hours, resumable; --list says what is done)
 	$(BIN)/python benchmarks/laboratory.py
+
+storm: .venv/.dev  ## break trainings in every way and compare how they end, three minutes: make storm MINUTES=60
+	$(BIN)/python benchmarks/storm.py --minutes $(MINUTES)
+
+hostile: .venv/.dev  ## ten thousand hostile files and ten thousand hostile arguments (half an hour)
+	HDFM_EXAMPLES=10000 $(BIN)/python -m pytest -n0 tests/test_hostile.py tests/test_properties.py
 
 gpu: .venv/.dev  ## what only a GPU can say, measured on one (40 minutes, resumable, no network)
 	$(BIN)/python benchmarks/gpu.py

@@ -141,9 +141,7 @@ CHOICES = dict(schedule=("cosine", "constant"), precision=("fp32", "bf16"), mode
                time_weighting=TIME_WEIGHTINGS, position_order=ORDERS)
 LEAST = {"steps batch_size sample_rows sample_every save_every log_every keep": 1,
          "proxy_samples": 2,
-         "seed warmup weight_decay layersync clip micro_batch workers image_size "
-         "shard_group": 0,
-         "keep_every proxy_every": 0}
+         "seed warmup micro_batch workers image_size keep_every proxy_every shard_group": 0}
 
 MOST = {"steps warmup": 10**9, "batch_size micro_batch proxy_samples": 10**7, "workers": 256,
         "sample_rows": 1000, "image_size": 4096}
@@ -164,8 +162,8 @@ def _check_values(values):
         for name in names.split():
             if not good(values[name]): raise ValueError(f"{name}={values[name]}: give {what}")
     for names, least in LEAST.items():
-        number = "a number of at least 0" if least == 0 else f"a whole number of at least {least}"
-        need(names, lambda n: n >= least, number)
+        need(names, lambda n: type(n) is int and n >= least, f"a whole number of at least {least}")
+    need("weight_decay layersync clip", lambda n: n >= 0, "a number of at least 0")
     need("label_drop beta1 beta2 max_bad", lambda n: 0 <= n < 1, "a number from 0 to below 1")
     need("lr time_std", lambda n: 0 < n < math.inf, "a number above 0")
     need("ema", lambda decays: decays and all(0 <= d < 1 for d in decays),

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -216,18 +217,23 @@ class FolderImages(Pictures):
     def called(self, i): return printable_name(self.names[i])
 
 # %% ../nbs/12_folders.ipynb #12_folders-030
+@contextmanager
+def _one_line(name):
+    "A `with` block in which whatever the library makes of a damaged data set becomes one line."
+    try: yield
+    except Exception as error:
+        text = " ".join(str(error).split())[:300]
+        raise ValueError(f"{name}: {text or type(error).__name__}") from None
+
 def _load_split(name, split):
     "A split of a data set on the hub, or in a folder (of `save_to_disk`, or of parquet files)."
     try:
         import datasets
     except ImportError:
         raise ValueError("to read Hugging Face data sets: pip install 'hdfm[data]'") from None
-    marks = ("dataset_dict.json", "state.json")
-    saved = any(os.path.exists(os.path.join(name, file)) for file in marks)
-    try:
+    saved = any(os.path.exists(f"{name}/{file}.json") for file in ("dataset_dict", "state"))
+    with _one_line(name):
         data = datasets.load_from_disk(name) if saved else datasets.load_dataset(name, split=split)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
     if not isinstance(data, dict): return data
     if split not in data:
         raise ValueError(f"{name} has no split {split!r}; choose one of {', '.join(data)}")
@@ -244,7 +250,7 @@ def _open_split(name, split):
     if image is None:
         raise ValueError(f"{name}: no column of split {split!r} holds images, "
                          f"among {', '.join(data.features)}")
-    undecoded = data.cast_column(image, datasets.Image(decode=False))
+    with _one_line(name): undecoded = data.cast_column(image, datasets.Image(decode=False))
     return undecoded, image, column(datasets.ClassLabel)
 
 def _split_of(name):
@@ -269,7 +275,8 @@ class HubImages(Pictures):
         self.split = split
         n = len(self.data)
         labels = np.zeros(n, int)
-        if column: labels = np.array(self.data.with_format("numpy", [column])[:][column])
+        with _one_line(name):
+            if column: labels = np.array(self.data.with_format("numpy", [column])[:][column])
         if n == 0 or labels.dtype.kind != "i" or labels.min() < 0:
             raise ValueError(f"{name}: split {split!r} has {n} rows, not all with a class; "
                              "choose another with hf:NAME:SPLIT")
@@ -288,7 +295,8 @@ class HubImages(Pictures):
     def called(self, i): return f"{self.split}[{i}]"
 
     def file(self, i):
-        cell = self.data[i][self.image]
+        try: cell = self.data[i][self.image]
+        except Exception as error: raise BadImage(f"no row: {type(error).__name__}") from None
         if not cell: raise BadImage("no picture")
         if not (cell["bytes"] or cell["path"]): raise BadImage("empty file")
         return cell["path"] if cell["bytes"] is None else cell["bytes"]

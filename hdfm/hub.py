@@ -20,6 +20,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from torch import nn
 
 from .checkpoint import CheckpointError, check_shapes, load_tensors, save_tensors
+from .checks import check_images
 from .data import class_labels
 from .exact import LinearPlus
 from .files import read_json, read_text
@@ -129,7 +130,7 @@ class TrainedModel(nn.Module):
         own = {f.name for f in fields(Sampling)} & set(options)
         sampling = self.sampling.replace(**{name: options.pop(name) for name in own})
         labels = torch.as_tensor(labels, device=self.device)
-        return sampling.generate(self.network, self.path, labels, **options)
+        return check_images(sampling.generate(self.network, self.path, labels, **options))
 
 # %% ../nbs/30_hub.ipynb #30_hub-018
 def weights_file(model_id, **hub):

@@ -185,6 +185,11 @@ class RunLock(RunRecord):
             lock.release()
 
 # %% ../nbs/20_run.ipynb #20_run-026
+def _numbers(row):
+    "What of a row of metrics is a number of which one can draw a curve, or None."
+    def good(value): return type(value) in (int, float) and abs(value) < 1e300
+    return {name: value for name, value in row.items() if value is None or good(value)}
+
 class RunLog(RunFiles):
     "What a run writes down while it trains."
     def metrics(self):
@@ -194,7 +199,8 @@ class RunLog(RunFiles):
         for line in read_text(self.metrics_file, errors="replace").splitlines():
             try: rows.append(json.loads(line))
             except (ValueError, RecursionError): pass
-        return [row for row in rows if isinstance(row, dict) and isinstance(row.get("step"), int)]
+        rows = [_numbers(row) for row in rows if isinstance(row, dict)]
+        return [row for row in rows if type(row.get("step")) is int]
 
     def rewind(self, step):
         "Forget the rows logged after the checkpoint of `step`; return the seconds up to it."
@@ -260,6 +266,12 @@ class RunState(RunFiles):
     def parts(self, training):
         "What of a training is saved and restored."
         return training.model, training.averages, training.optimizer
+
+    def has_weights(self, step, config):
+        "Whether the averaged weights of that step are there, and whole."
+        files = [self.weights_file(config, decay) for decay in config.ema]
+        try: return all(load_tensors(file, "model")[1].get("step") == step for file in files)
+        except (CheckpointError, OSError): return False
 
     def resume(self,
                training, # what is filled with the state

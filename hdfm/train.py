@@ -294,6 +294,9 @@ def fit_on(config, run, preset, resume, data, stop, ranks):
         order.start = n = run.resume(training, ranks)
         with _noted(run, ranks):
             if n < config.steps: n = train_on(config, run, data, order, training, ranks, stop)
+            elif not ranks.on_first(run.has_weights, n, config):       # a crash came in between
+                run.save(n, config, data, training, ranks)
+                run.states.settle(ranks)
         if n == config.steps and (ranks.first or config.shard):        # sharded: all draw
             grid = sample_grid(config, training.averages[0].module, training.path, ranks.device)
             if ranks.first: report_figure(run, config, grid)

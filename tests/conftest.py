@@ -1,5 +1,7 @@
 """Helpers for tests that need processes, faults or time; the maths is tested in the notebooks."""
 
+import datetime
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +15,9 @@ TINY = (
     "--sample-steps 2"
 ).split()
 
+EXAMPLES = int(os.environ.get("HDFM_EXAMPLES", 1000))  # of each kind of hostile input
+TALLIES = {}  # kind -> how many cases there were, and the longest
+
 sys.path.insert(0, str(ROOT / "tools"))
 os.environ["OMP_NUM_THREADS"] = "1"  # for the processes the tests start: several on few cores
 
@@ -21,6 +26,47 @@ def pytest_addoption(parser):
     names = '"all", or names such as "00_core show"; two notebooks by default'
     parser.addoption("--notebooks", help=f"what tests/test_jupyterlab.py opens: {names}")
     parser.addoption("--screenshots", type=Path, help="the folder for its pictures")
+    parser.addoption("--tally", type=Path, help="a JSON file for the counts of hostile cases")
+
+
+def tally(kind):
+    """The counts of a kind of hostile cases, printed when all tests are done."""
+    return TALLIES.setdefault(kind, dict(cases=0, refused=0, unrefused=0, seconds=0.0, slowest=""))
+
+
+def longest(counts, seconds, name):
+    """Note how long a case took, if none took longer."""
+    if seconds > counts["seconds"]:
+        counts.update(seconds=round(seconds, 3), slowest=name)
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tallies"] = TALLIES
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    for kind, found in getattr(node, "workeroutput", {}).get("tallies", {}).items():
+        counts = tally(kind)
+        longest(counts, found.pop("seconds"), found.pop("slowest"))
+        for name, count in found.items():
+            counts[name] += count
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for kind, counts in TALLIES.items():
+        terminalreporter.write_line(
+            "{}: {cases:,} cases, {refused:,} refused in one line, {unrefused} not as they should "
+            "be; the longest took {seconds:.2f} s ({slowest})".format(kind, **counts)
+        )
+    if config.getoption("--tally") and TALLIES:
+        sys.path.insert(0, str(ROOT / "benchmarks"))
+        from machine import machine
+
+        today = datetime.date.today().isoformat()
+        found = dict(command="make hostile", date=today, machine=machine(), **TALLIES)
+        config.getoption("--tally").write_text(json.dumps(found, indent=1) + "\n")
 
 
 def hdfm(*args, module="hdfm", **kwargs):

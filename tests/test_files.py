@@ -1,6 +1,7 @@
 """Files that are not what they seem, outputs that would be lost, and numbers that are none: each is
 refused with one line that names it, before any work is done."""
 
+import gzip
 import json
 import os
 import shutil
@@ -17,10 +18,13 @@ import torch
 from conftest import TINY, files, hdfm, status_of
 
 from hdfm.checkpoint import list_checkpoints, load_tensors, save_checkpoint, save_tensors
+from hdfm.fashion import unpacked
 from hdfm.features import load_reference
 from hdfm.hub import FlowModel, locate
+from hdfm.page import page_of
 from hdfm.parallel import Ranks
 from hdfm.run import RunFolder
+from hdfm.words import one_line
 
 FEW = "--count", 10, "--steps", 2
 posix = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
@@ -229,7 +233,54 @@ def test_images_that_are_not_finite_are_not_written(capsys, run, tmp_path):
     assert not (tmp_path / "x.png").exists()
 
 
+def test_a_model_draws_no_images_that_are_not_finite(tmp_path):
+    model = FlowModel.from_pretrained("digits")
+    with torch.no_grad():
+        for weight in model.network.parameters():
+            weight.mul_(1e30)
+    assert all(weight.isfinite().all() for weight in model.network.parameters())
+    with pytest.raises(ValueError, match="10 of 10 images that were drawn are not finite"):
+        model.sample()
+
+
+@pytest.mark.parametrize("harm", ["gone", "old", "damaged"])
+def test_a_finished_run_has_the_weights_of_its_last_step(run, trained, harm):
+    """A crash may come between the last checkpoint and the weights that are made of it."""
+    file = run / "model.safetensors"
+    if harm == "old":
+        with_weights(run, dict, step=10)
+    if harm == "damaged":
+        file.write_bytes(file.read_bytes()[:-1] + b"x")
+    if harm == "gone":
+        file.unlink()
+    assert status_of(*again(run)) == 0
+    assert file.read_bytes() == (trained / "model.safetensors").read_bytes()
+
+
+def test_numbers_of_a_config_are_whole_where_they_count(refused, run):
+    file = run / "config.json"
+    whole = json.loads(file.read_text())
+    for name, value in (("seed", 0.5), ("batch_size", 2.5), ("steps", True), ("keep", "2")):
+        file.write_text(json.dumps(whole | dict(config=whole["config"] | {name: value})))
+        refused("sample", run, "--out", run / "x.png", says=[str(file), name])
+
+
 # what would hang, or fill the memory
+
+
+def test_a_packed_file_that_is_huge_unpacked(tmp_path):
+    (tmp_path / "x.gz").write_bytes(gzip.compress(bytes(2**26 + 1), 1))
+    with pytest.raises(ValueError, match="more than 67,108,864 bytes"):
+        unpacked(tmp_path / "x.gz")
+
+
+def test_an_array_whose_header_never_ends(refused, tmp_path):
+    header = b"(" * 5000
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as packed:
+        size = len(header).to_bytes(2, "little")
+        packed.writestr("images.npy", b"\x93NUMPY\1\0" + size + header)
+    refused("evaluate", "images", tmp_path / "x.npz", "digits", says=["x.npz", "cannot be read"])
+
 
 
 def within(seconds, call, *args):
@@ -447,6 +498,23 @@ def test_ranks_without_a_group():
             ask(1)
 
 
+def test_numbers_and_reports_of_strangers_make_a_page(run):
+    odd = [dict(step=3, loss={}, seconds=[1], lr=float("nan"), grad_norm=10**400), dict(step=True)]
+    RunFolder(run).metrics_file.write_text("".join(json.dumps(row) + "\n" for row in odd))
+    assert RunFolder(run).metrics() == [dict(step=3)]
+    for part in ("features", "real", "protocol", "model"):
+        (run / "evaluation.json").write_text(json.dumps(dict(frechet="<b>", **{part: 0.5})))
+        assert "&lt;b&gt;" in page_of(RunFolder(run))
+
+
+def test_words_of_strangers_are_one_short_line(refused, tmp_path):
+    refused("check", tmp_path, "--size", "two\nlines", says=["two lines"])
+    folder = exported(tmp_path / "model", network=dict(depth="x" * 5000))
+    with pytest.raises(ValueError) as error:
+        FlowModel.from_pretrained(str(folder))
+    assert len(one_line(error.value)) < 1000
+
+
 # Ctrl-C, and a reader who has left
 
 
@@ -469,6 +537,14 @@ def test_ctrl_c_saves_and_is_no_success(tmp_path):
     out, said = (text.decode() for text in process.communicate(timeout=60))
     assert process.returncode == 130 and "stopped by SIGINT" in out and "Traceback" not in said
     assert list_checkpoints(run / "checkpoints")
+
+
+@posix
+def test_a_training_needs_no_reader(tmp_path):
+    process = start("train", "digits", "--out", tmp_path / "run", *TINY)
+    process.stdout.close()
+    process.stderr.close()
+    assert process.wait(120) == 0 and last_step(tmp_path / "run") == 12
 
 
 @posix

@@ -136,6 +136,9 @@ def test_bombs_below_and_above_pillows_own_limit():
     with pytest.raises(BadImage, match="^1,000,000 pixels, more than 999,999$"):
         open_image(png_bomb(1000), max_pixels=999_999)
     assert open_image(png_bomb(1000)).size == (1000, 1000)
+    with pytest.raises(BadImage, match="^81,000,000 pixels in [0-9,]+ bytes$"):
+        open_image(png_bomb(9000))  # few bytes for so many
+    assert open_image(png_bomb(4000)).size == (4000, 4000)
 
 
 def test_a_pipe_does_not_hang(tmp_path):

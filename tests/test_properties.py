@@ -2,16 +2,16 @@
 
 Each public function of the theory modules meets random shapes, dtypes and values (NaN, infinities,
 huge ones, tensors that are empty, strided, differentiable, or on the device `meta`).
-`HDFM_EXAMPLES` says how many examples there are altogether: about 1,000 if it is not set.
+`HDFM_EXAMPLES` says how many examples there are altogether: about 1,000 if it is not set. The
+count and the longest call are printed when all tests are done.
 """
 
-import inspect
 import math
-import os
 import time
 
 import pytest
 import torch
+from conftest import EXAMPLES, longest, tally
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,14 +20,13 @@ from hdfm import (baselines, checks, coloured, core, exact, metrics, objective, 
 
 MODULES = (checks, core, process, times, path, exact, solver, sampling, spectra, objective,
            metrics, baselines, coloured)
-EXAMPLES = int(os.environ.get("HDFM_EXAMPLES", 1000))
 TESTS = 24  # among which they are shared
 SECONDS = 5  # the longest that one call may take
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 WHOLE = (torch.int64, torch.uint8)
 HUGE = {torch.float16: 1e3}  # elsewhere 1e15, of which a square is no overflow
 CALLED = set()
-COUNT = dict(examples=0, calls=0, refused=0, worst=0.0, slowest="")
+COUNT = tally("theory, calls of public functions")
 
 
 def many(*strategies, **named):
@@ -36,17 +35,8 @@ def many(*strategies, **named):
         each = max(1, -(-EXAMPLES // TESTS))
         how = settings(max_examples=each, derandomize=True, deadline=None, database=None,
                        suppress_health_check=list(HealthCheck))
-        return how(given(*strategies, **named)(counted(f)))
+        return how(given(*strategies, **named)(f))
     return decorate
-
-
-def counted(f):
-    def run(*args, **named):
-        COUNT["examples"] += 1
-        return f(*args, **named)
-    run.__signature__ = inspect.signature(f)
-    run.__name__ = f.__name__
-    return run
 
 
 def tensors_in(value):
@@ -77,9 +67,8 @@ def call(f, *args, finite=True, **named):
         assert text and "\n" not in text and len(text) < 400, text
         found = None
     seconds = time.perf_counter() - begin
-    COUNT["calls"] += 1
-    if seconds > COUNT["worst"]:
-        COUNT.update(worst=seconds, slowest=getattr(f, "__qualname__", type(f).__name__))
+    COUNT["cases"] += 1
+    longest(COUNT, seconds, getattr(f, "__qualname__", type(f).__name__))
     assert seconds < SECONDS, f"{f} took {seconds:.1f} s"
     if finite and is_finite(args) and is_finite(named):
         for x in tensors_in(found):
@@ -774,9 +763,3 @@ def test_nothing_is_left_out():
 
 
 typing_alias = int | str
-
-
-def test_the_count(capsys):
-    with capsys.disabled():
-        print("\n{examples} examples, {calls} calls, {refused} refused; the slowest call took "
-              "{worst:.2f} s ({slowest})".format(**COUNT))
