@@ -89,8 +89,8 @@ def library():
 def chapters():
     """{module: number of its notebook}; the appendix `show` is below all, `exercise`, `files` and
     `checks` above it and below the core, `process` and `times` below the paths of 01, `solver`
-    below the samplers of 03, `coloured` above the rivals of 16, `state` above 19, and `field`
-    above 34."""
+    below the samplers of 03, `listing` and `shards` below the folders of 12,
+    `coloured` above the rivals of 16, `state` above 19, and `field` above 34."""
     numbers = {}
     for path in sorted((ROOT / "nbs").glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -99,7 +99,7 @@ def chapters():
             number = re.match(r"\d+", path.name)
             numbers[module[1]] = int(number[0]) if number else None
     rooms = {"show": -2, "exercise": -1, "files": -0.5, "checks": -0.4}
-    rooms |= {"process": 0.5, "times": 0.7, "solver": 2.5}
+    rooms |= {"process": 0.5, "times": 0.7, "solver": 2.5, "listing": 11.4, "shards": 11.5}
     return numbers | rooms | {"coloured": 16.5, "state": 19.5, "field": 34.5}
 
 
