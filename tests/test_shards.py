@@ -275,4 +275,4 @@ def test_train_resume_and_evaluate(folder, shards, tmp_path, capsys):
     capsys.readouterr()
     words = ["--features", "modes", "--samples", 20, "--device", "cpu", "--json"]
     assert status_of("evaluate", here, *words) == 0
-    assert json.loads(capsys.readouterr().out)["features"]["real_images"] == 40
+    assert json.loads(capsys.readouterr().out)["features"]["real_images"] == 38  # none in a broken one's place
