@@ -25,7 +25,6 @@ import shutil
 import statistics
 import tarfile
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 
@@ -228,21 +227,20 @@ def _rank(rank, size, store, batch, steps, queue):
     for _ in range(3):
         step()
     dist.barrier()
-    began = core_seconds(), time.perf_counter()
+    began = core_seconds()
     for _ in range(steps):
         step()
-    dist.barrier()
-    own = core_seconds() - began[0], time.perf_counter() - began[1]
-    queue.put((*(value / steps for value in own), megabytes()))
+    queue.put(((core_seconds() - began) / steps, megabytes()))
     dist.barrier()
     dist.destroy_process_group()
 
 
 def of_ranks(batch=64, steps=8):
-    """A step of a batch that is shared: seconds of all cores together, and by the clock."""
+    """A step of a batch that is shared: what all ranks together use of the cores, and their
+    memory, with what each has before it begins."""
     sizes = (1, 2, 4, 8)
     context = multiprocessing.get_context("fork")
-    core, clock, memory = [], [], []
+    seconds, memory = [], []
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             queue = context.Queue()
@@ -253,11 +251,10 @@ def of_ranks(batch=64, steps=8):
             rows = [queue.get(timeout=240) for _ in ranks]
             for process in ranks:
                 process.join()
-        core.append(float(f"{sum(row[0] for row in rows):.3g}"))
-        clock.append(float(f"{max(row[1] for row in rows):.3g}"))
-        memory.append(float(f"{sum(row[2] for row in rows):.3g}"))
-    done = dict(sizes=list(sizes), seconds=core, megabytes=memory, clock=clock)
-    done |= dict(exponent=slope(sizes, core), memory_exponent=slope(sizes, memory))
+        seconds.append(float(f"{sum(own for own, _ in rows):.3g}"))
+        memory.append(float(f"{sum(used for _, used in rows):.3g}"))
+    done = dict(sizes=list(sizes), seconds=seconds, megabytes=memory)
+    done |= dict(exponent=slope(sizes, seconds), memory_exponent=slope(sizes, memory))
     print(done, flush=True)
     return {"step of a shared batch": done}
 
