@@ -240,7 +240,8 @@ def of_ranks(batch=64, steps=8):
     memory, with what each has before it begins."""
     sizes = (1, 2, 4, 8)
     context = multiprocessing.get_context("fork")
-    seconds, memory = [], []
+    seconds = []
+    memory = []
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             queue = context.Queue()
@@ -267,8 +268,8 @@ def write_run(folder, rows):
     (Path(folder) / "config.json").write_text(json.dumps(record))
     with open(Path(folder) / "metrics.jsonl", "w") as stream:
         for i in range(1, rows + 1):
-            row = dict(step=50 * i, loss=0.5 + 1 / i, lr=2e-4, seconds=0.5 * i, grad_norm=0.1234,
-                       images_per_second=1234.5, waiting=0.01, memory_gb=1.5, seconds_left=50.0)  # fmt: skip
+            row = dict(step=50 * i, loss=0.5 + 1 / i, lr=2e-4, seconds=0.5 * i, grad_norm=0.1234)
+            row |= dict(images_per_second=1234.5, waiting=0.01, memory_gb=1.5, seconds_left=50.0)
             stream.write(json.dumps(row) + "\n")
 
 
@@ -329,7 +330,8 @@ def of_files(root):
         return lambda: [batch_indices(step % (n // 256), 256, n, 0) for step in range(100)]
 
     done["a hundred batches of numbers"] = curve("batches", COUNTS, one_batch)
-    listed, opened = {}, {}
+    listed = {}
+    opened = {}
     for n in COUNTS:  # one folder at a time: a million names take as many inodes
         write_names(root / "names", n)
         listed[n] = point(lambda: partial(list_images, root / "names"))
@@ -344,7 +346,11 @@ def of_files(root):
     some = COUNTS[:5]
     for n in some:
         write_tar(root / f"{n}.tar", n)
-    done["listing tar files"] = curve("tars", some, lambda n: partial(list_shards, root / f"{n}.tar"))
+
+    def by_us(n):
+        return partial(list_shards, root / f"{n}.tar")
+
+    done["listing tar files"] = curve("tars", some, by_us)
 
     def by_tarfile(n):
         def read():

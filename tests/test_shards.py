@@ -132,7 +132,8 @@ def test_any_damage_is_a_list_or_one_line(tmp_path):
     draw = np.random.default_rng(0)
     whole = {}
     for form in FORMS:
-        names = ("a.jpg", "a.cls", "b" * 50 + "/" + "é" * 40 + ".jpg", f"{'b' * 50}/{'é' * 40}.json")
+        deep = "b" * 50 + "/" + "é" * 40
+        names = ("a.jpg", "a.cls", f"{deep}.jpg", f"{deep}.json")
         data = (b"?" * 700, b"3", b"!" * 90, b'{"label": 2}')
         file = packed(tmp_path / "whole.tar", dict(zip(names, data)), form, mtime=1.5 * (form == 2))
         whole[form] = file.read_bytes()
@@ -167,7 +168,7 @@ def test_any_damage_is_a_list_or_one_line(tmp_path):
             assert "\n" not in str(error) and str(file) in str(error), case
         worst = max(worst, time.perf_counter() - began)
     assert 0 < lists < CASES and worst < 5
-    print(f"{CASES} tars, {lists} of them lists all the same; the slowest took {worst * 1e3:.1f} ms")
+    print(f"{CASES} tars, {lists} of them lists all the same; the slowest: {worst * 1e3:.1f} ms")
 
 
 def test_a_header_that_claims_much_takes_no_memory(tmp_path):
@@ -275,4 +276,5 @@ def test_train_resume_and_evaluate(folder, shards, tmp_path, capsys):
     capsys.readouterr()
     words = ["--features", "modes", "--samples", 20, "--device", "cpu", "--json"]
     assert status_of("evaluate", here, *words) == 0
-    assert json.loads(capsys.readouterr().out)["features"]["real_images"] == 38  # none in a broken one's place
+    report = json.loads(capsys.readouterr().out)
+    assert report["features"]["real_images"] == 38  # nothing in the place of a broken one
