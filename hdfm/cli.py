@@ -28,12 +28,13 @@ from .features import (FEATURES, check_reference, extractor, load_reference,
                            reference_statistics, save_reference)
 from .files import check_output
 from .film import film_png, some_classes, way
-from .folders import check_folder, open_images, printable_name
+from .folders import check_folder, open_images
 from .hub import BUNDLED, export_run, is_run, open_model
 from .machine import machine_lines, machine_report
 from .page import write_page
 from .parallel import parallel, pick_device, stop_signals
 from .report import feature_report, report_table
+from .pictures import printable_name
 from .run import RunError, RunFolder
 from .show import image_grid, png_bytes
 from .train import fit, shared_data
@@ -43,7 +44,8 @@ from .words import (Parser, add_common_options, add_config_options, add_option, 
 # %% ../nbs/33_cli.ipynb #33_cli-008
 def check_parser():
     parser = Parser("check", "Read every picture below a folder; name those that cannot be used.",
-                    folder="folder of pictures, or of folders of pictures, one for each class")
+                    folder="folder of pictures, or of folders of pictures, one for each class; "
+                           "or shards:FOLDER, or hf:NAME")
     add_option(parser, "size", number, "also crop each to a square of this many pixels")
     add_option(parser, "min_side", number, "smallest side in pixels that is let in (8)")
     return parser
@@ -247,7 +249,8 @@ def evaluate_command(args):
 def set_parser(verb, about, **words):
     "What `hdfm evaluate stats` and `hdfm evaluate images` have in common."
     parser = Parser(f"evaluate {verb}", about, **words)
-    add_option(parser, "size", number, "pixels; needed for folders and hf: names", default=None)
+    add_option(parser, "size", number, "pixels; needed for folders, shards: and hf: names",
+               default=None)
     add_feature_options(parser, 50)
     return parser
 
@@ -259,7 +262,8 @@ def asked_extractor(args, images):
 
 def stats_parser():
     parser = set_parser("stats", "Compute the statistics of real images once, to compare often.",
-                        data=f"{', '.join(DATASETS)}, a folder, an hf: name, or an .npz file")
+                        data=f"{', '.join(DATASETS)}, a folder, a shards: or hf: name, or an "
+                             ".npz file")
     parser.add_argument("--out", metavar="FILE", required=True,
                         help="where to write them, a .safetensors file")
     add_option(parser, "keep", number, "rows kept, for KID and recall (10000)", default=10_000)
@@ -277,8 +281,9 @@ def stats_command(args):
 
 # %% ../nbs/33_cli.ipynb #33_cli-023
 def images_parser():
-    return set_parser("images", "Compare two sets: each a data set, folder, hf: name or .npz file.",
-                      a="the images to judge", b="the real ones, or a file of hdfm evaluate stats")
+    about = "Compare two sets: each a data set, folder, shards: or hf: name, or .npz file."
+    return set_parser("images", about, a="the images to judge",
+                      b="the real ones, or a file of hdfm evaluate stats")
 
 def images_command(args):
     "Compare two sets of images."

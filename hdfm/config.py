@@ -34,7 +34,8 @@ class TrainConfig:
     "All that determines a training run."
     # the images
     data: str = option("digits", "a data set of hdfm (a key of hdfm.data.DATASETS), a folder of "
-                                 "images, an .npz file of images, or hf:NAME[:SPLIT]", free=True)
+                                 "images, shards:FOLDER of tar files, hf:NAME[:SPLIT], or an .npz "
+                                 "file of images", free=True)
     image_size: int = option(0, "side in pixels to which a folder's images are cropped; the data "
                                 "sets of hdfm have their own")
     flip: bool = option(False, "mirror half of the images")

@@ -255,6 +255,7 @@ class Watch:
     flops: float           # of one image
     real: object = None    # moments of real images, for the proxy
     losses: list = field(default_factory=list)         # since the last row
+    page_due: float = 0.0  # by the clock, not before
 
     def __call__(self, n, loss, norm, end=False):
         "Step `n` is done, with that mean loss and norm of the gradient; at the `end` none follows."
@@ -268,8 +269,16 @@ class Watch:
         if self.config.proxy_every and n % self.config.proxy_every == 0:
             proxy = proxy_measures(*how, self.real, self.ranks)
         if n % self.config.log_every == 0 or end or proxy: self.log(n, norm, proxy)
-        if self.ranks.first and (milestone or end): refresh_page(self.run)
+        if self.ranks.first and (milestone or end): self.draw_page(end)
         if n == self.start + 1: self.clock.restart()                   # it has compiled, warmed up
+
+    def draw_page(self, end):
+        "Write the page anew; but for the end, only if that takes a hundredth of the time."
+        began = time.monotonic()
+        if began < self.page_due and not end: return
+        refresh_page(self.run)
+        now = time.monotonic()
+        self.page_due = now + 99 * (now - began)
 
     def log(self, n, norm, more):
         "Log step `n`, with the mean loss since the last row."

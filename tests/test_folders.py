@@ -28,7 +28,8 @@ from hdfm.data import (
     load_data,
     register_source,
 )
-from hdfm.folders import FolderImages, NoPicture, check_folder, list_images, open_images
+from hdfm.folders import FolderImages, NoPicture, check_folder, open_images
+from hdfm.listing import list_images
 from hdfm.parallel import is_mendable
 from hdfm.pictures import BadImage, center_crop, open_image
 

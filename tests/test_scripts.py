@@ -14,7 +14,7 @@ from PIL import Image
 
 from hdfm.cli import evaluate_parser, train_parser
 from hdfm.data import photographs
-from hdfm.folders import list_images
+from hdfm.listing import list_images
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs bash")
 SCRIPTS = ROOT / "scripts"
