@@ -37,6 +37,7 @@ def check_values(x, name):
 
 def check_images(images):
     "The images, if all their numbers are finite; the others would be written as black ones."
+    if images.is_meta: raise ValueError("images lie on the device meta, which has no values")
     bad = (~images.isfinite()).flatten(1).any(1).sum().item()
     if not bad: return images
     raise ValueError(f"{bad} of {len(images)} images that were drawn are not finite (NaN); the "

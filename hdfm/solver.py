@@ -27,9 +27,11 @@ def time_grid(steps,         # how many steps, at least 1
     if not 0 <= start < 1: raise ValueError(f"start={start}: give a time in [0, 1)")
     if not 0 < last_time <= 1:
         raise ValueError(f"last_time={last_time}: give a time in (0, 1]; 1 makes all steps equal")
+    times = torch.linspace(start, last_time, steps, dtype=torch.float64).tolist() + [1.0]
     if last_time == 1 or steps == 1 or start >= last_time:
-        return torch.linspace(start, 1, steps + 1, dtype=torch.float64).tolist()
-    return [*torch.linspace(start, last_time, steps, dtype=torch.float64).tolist(), 1.0]
+        times = torch.linspace(start, 1, steps + 1, dtype=torch.float64).tolist()
+    if len(set(times)) > steps: return times
+    raise ValueError(f"steps={steps}: too many between start={start} and last_time={last_time}")
 
 # %% ../nbs/solver.ipynb #solver-009
 NEEDS = dict(velocity="the velocity of a flow", clocks="the clocks of signal and noise",

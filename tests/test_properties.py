@@ -202,7 +202,8 @@ def test_heat(case, data, r):
     y = x.detach().double()
     both = op.decay(y, t) * op.decay(y, s)
     product = torch.as_tensor(t, dtype=torch.float64) * s
-    assert torch.allclose(both, op.decay(y, product), atol=1e-9)       # a semigroup
+    if (product > 1e-300).all():                                       # no time that rounds to 0
+        assert torch.allclose(both, op.decay(y, product), atol=1e-9)   # a semigroup
     assert ((both >= 0) & (both <= 1)).all()
     kept = op.eigenvalues(x).clone()
     op.eigenvalues(x).zero_()
@@ -231,6 +232,7 @@ def test_checks(one, two, number):
     call(core.check_floating, x)
     call(core.same_shape, x, y, "x", "y")
     call(core.check_values, x, "x")
+    call(checks.check_images, x[None, None])
     other = y if x.shape != y.shape else x[None]
     with pytest.raises(ValueError if floating and other.is_floating_point() else TypeError):
         core.same_shape(x, other, "x", "y")
@@ -511,7 +513,7 @@ def test_solvers(name, way, data):
     falls = not all(a < b for a, b in zip(ts, ts[1:]))
     assert end is None or not falls and max(ts) <= 1
     assert end is None or like(end, z)
-    same = how in ("right", "other device" if x.is_meta else "", "one" if len(x) == 1 else "",
+    same = how in ("right", "other device" if x.is_meta else "", "one" if len(x) < 2 else "",
                    "channel" if x.shape[1] == 1 else "")
     assert end is None or same or len(ts) == 1
 
