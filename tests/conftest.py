@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ TALLIES = {}  # kind -> how many cases there were, and the longest
 
 sys.path.insert(0, str(ROOT / "tools"))
 os.environ["OMP_NUM_THREADS"] = "1"  # for the processes the tests start: several on few cores
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):
