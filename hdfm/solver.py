@@ -21,7 +21,7 @@ def time_grid(steps,         # how many steps, at least 1
               last_time=1.0, # where the last step begins, in (0, 1]; 1 makes all steps equal
              ) -> list:      # steps + 1 rising times, the last of them 1
     "The times of a sampler: equal steps, but for the last one, which begins at `last_time`."
-    if not (isinstance(steps, int) and 1 <= steps <= MOST_STEPS):
+    if not (type(steps) is int and 1 <= steps <= MOST_STEPS):
         raise ValueError(f"steps={steps}: give a whole number of at least 1, "
                          f"at most {MOST_STEPS:,}")
     if not 0 <= start < 1: raise ValueError(f"start={start}: give a time in [0, 1)")

@@ -6,6 +6,7 @@ huge ones, tensors that are empty, strided, differentiable, or on the device `me
 count and the longest call are printed when all tests are done.
 """
 
+import functools
 import math
 import time
 
@@ -35,8 +36,20 @@ def many(*strategies, **named):
         each = max(1, -(-EXAMPLES // TESTS))
         how = settings(max_examples=each, derandomize=True, deadline=None, database=None,
                        suppress_health_check=list(HealthCheck))
-        return how(given(*strategies, **named)(f))
+        return how(given(*strategies, **named)(noted(f)))
     return decorate
+
+
+def noted(f):
+    """A test whose failures are counted."""
+    @functools.wraps(f)
+    def run(*args, **named):
+        try:
+            return f(*args, **named)
+        except Exception:
+            COUNT["unrefused"] += 1
+            raise
+    return run
 
 
 def tensors_in(value):
