@@ -16,6 +16,7 @@ TINY = (
     "--sample-steps 2"
 ).split()
 
+LONG = "HDFM_LONG" in os.environ  # with the tests that take a minute each: once a week on CI
 EXAMPLES = int(os.environ.get("HDFM_EXAMPLES", 1000))  # of each kind of hostile input
 TALLIES = {}  # kind -> how many cases there were, and the longest
 
@@ -23,6 +24,16 @@ sys.path.insert(0, str(ROOT / "tools"))
 os.environ["OMP_NUM_THREADS"] = "1"  # for the processes the tests start: several on few cores
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: only where HDFM_LONG is set")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("long") and not LONG:
+            item.add_marker(pytest.mark.skip(reason="takes a minute or more; set HDFM_LONG"))
 
 
 def pytest_addoption(parser):

@@ -38,7 +38,11 @@ def test_every_symptom_is_made_here():
     assert set(MAKERS) == set(SYMPTOMS)
 
 
-@pytest.mark.parametrize("name", MAKERS)
+LONG = "lost rank", "stalled", "killed", "full disk"  # by processes that are waited for
+ILLNESSES = [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in MAKERS]
+
+
+@pytest.mark.parametrize("name", ILLNESSES)
 def test_each_illness_is_called_by_its_name_and_no_other(name, healthy, tmp_path):
     found = sick.made(MAKERS[name], tmp_path / "run", healthy).found
     assert set(found) == {name}, found

@@ -160,6 +160,7 @@ def test_inception_computes_what_the_network_does(random_inception):
     assert found["features"].shape == (3, 2048) and found["features"].std(0).max() > 0
 
 
+@pytest.mark.long
 def test_inception_from_end_to_end(trained, random_inception, tmp_path):
     weights, digest, _ = random_inception
     extract = extractor("inception", weights, digest)

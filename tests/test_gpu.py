@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from conftest import ROOT
 
 COMMAND = [sys.executable, ROOT / "benchmarks" / "gpu.py", "--tiny", "--device", "cpu", "--folder"]
@@ -25,6 +26,7 @@ def test_answers_agree(tmp_path):
         assert gaps and all(gap < limit for gap in gaps), (key, gaps)
 
 
+@pytest.mark.long
 def test_every_figure_is_measured_and_named(tmp_path):
     found = run(tmp_path, "bandwidth", "training", "sampling", "clothes")
     for result in found.values():

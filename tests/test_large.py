@@ -57,6 +57,7 @@ def test_export(case):
     assert gaps([exported(*inputs)], expected[:1])[0] < 1e-5
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")),
                     reason="compiling for a CPU needs a C++ compiler")
 def test_compiled_blocks(case):

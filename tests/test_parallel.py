@@ -129,6 +129,7 @@ def test_sharded_bf16_on_four_ranks_with_the_imagenet_preset(pictures):
     )
 
 
+@pytest.mark.long
 def test_dry_run_of_imagenet256(pictures):
     """The real size: JiT-B/16 at 256 pixels, a hundred and thirty million weights."""
     done = hdfm(

@@ -10,12 +10,13 @@ import time
 import pytest
 import torch
 from conftest import files
-from test_crashes import FAULTY, codes, finish, last_step, losses, options, start, wait_for
+from test_crashes import FAULTY, codes, finish, last_step, options, start, wait_for
 
 from hdfm.checkpoint import list_checkpoints, newest_checkpoint
 from hdfm.parallel import can_shard
 from hdfm.parts import rows
 from hdfm.plan import part_numbers
+from hdfm.run import RunFolder
 from hdfm.vit import build_model
 
 pytestmark = [
@@ -24,6 +25,11 @@ pytestmark = [
 ]
 
 
+def losses(run):
+    return [(row["step"], row["loss"]) for row in RunFolder(run).metrics()]
+
+
+@pytest.mark.long
 def test_kills_while_parts_are_written(tmp_path):
     """Of two ranks that train on while they write, one or both are killed, four times: there is
     always a whole checkpoint, and what comes out is what one gets without kills."""
@@ -68,6 +74,7 @@ def test_a_full_disk_of_one_rank_is_known_to_all(tmp_path):
     assert newest_checkpoint(tmp_path / "checkpoints")[1]["step"] == 12
 
 
+@pytest.mark.long
 def test_a_run_goes_on_however_it_is_spread(tmp_path):
     """One rank, then two that share, then two groups of two: the training of one rank alone."""
     common = {"micro_batch": 4, "schedule": "constant", "keep": 9}
