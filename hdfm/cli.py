@@ -167,7 +167,7 @@ def sample_command(args):
     sampling = loaded.sampling.replace(**given(args, *SAMPLING.values()))
     sampling.check(path, getattr(model, "prediction", "x"))
     labels = asked_labels(args, model.num_classes)
-    if args.compile: model.compile_blocks()
+    if args.compile: model.compile_blocks(fullgraph=False)
     images = generate_many(model, path, labels, args.seed, sampling)
     scale = max(1, 64 // images.shape[-1])
     grid = image_grid(images, columns=model.num_classes or 10, scale=scale)

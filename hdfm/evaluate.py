@@ -181,7 +181,7 @@ def evaluate_run(run, samples=None, sampling=None, seed=0, device="auto", featur
     ranks = ranks or Ranks(device=pick_device(device))
     loaded = run if isinstance(run, LoadedRun) else RunFolder(run).load(ranks.device, ema)
     config, model, path, info = loaded
-    if compile: model.compile_blocks()
+    if compile: model.compile_blocks(fullgraph=False)    # many shapes: else an error
     samples, sampling = settings(loaded.sampling, samples, sampling, protocol)
     data = data or loaded.data
     plan = Plan(data, samples, sampling, protocol, seed, batch, read_samples).checked()
