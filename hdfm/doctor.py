@@ -9,7 +9,6 @@ __all__ = ['SYMPTOMS', 'LEAST', 'EACH', 'LOST', 'NO_ROOM', 'EYES', 'Symptom', 's
            'diagnosis_lines']
 
 # %% ../nbs/doctor.ipynb #doctor-003
-import math
 import textwrap
 from statistics import median
 from typing import Callable, NamedTuple
@@ -101,11 +100,6 @@ def growing_gradient(run, limit):
          "one such number ends a run")
 def not_finite(run, limit):
     if "not finite" in run.error: return run.error
-    for row in run.rows:
-        for name in ("loss", "grad_norm"):
-            value = row.get(name)
-            if isinstance(value, float) and not math.isfinite(value):
-                return f"{name} is {value} at step {row['step']:,}"
 
 # %% ../nbs/doctor.ipynb #doctor-016
 @symptom("drifting", 1.5,

@@ -46,9 +46,8 @@ class Recorded(NamedTuple):
         return "training" if self.is_held else "stopped"
 
     def values(self, name):
-        "The numbers of that name in the log, oldest first, but for those that are not finite."
-        found = (row.get(name) for row in self.rows)
-        return [v for v in found if type(v) in (int, float) and abs(v) < 1e300]
+        "The numbers of that name in the log, oldest first."
+        return [row[name] for row in self.rows if row.get(name) is not None]
 
 # %% ../nbs/recorded.ipynb #recorded-008
 def _noted(file):

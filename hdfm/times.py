@@ -136,16 +136,14 @@ def _check_visible(path, variance, uniform):
 # %% ../nbs/times.ipynb #times-balanced
 class Balanced:
     "All times alike: each loss is divided by the mean of those of about the same time, (T.4)."
-    needs_data = False
-
     def __init__(self, width=4.0): # of the neighbourhood, in ranks of the batch's times
         self.width = check_number("width", width, 0.5, 1e6, "give a number such as 4")
     def weights(self, drawn, t, losses):
         "`[n]` weights of losses `[n]` at times `t` `[n]`; of a single image 1."
         losses = losses.detach()
+        if len(t) < 2: return torch.ones_like(losses)
         rank = t.argsort().argsort().to(losses)
         near = torch.exp(-((rank[:, None] - rank) / self.width)**2 / 2).fill_diagonal_(0.0)
-        if len(t) < 2: return torch.ones_like(losses)
         level = near @ losses / near.sum(1)
         return losses.mean() / level.clamp(min=1e-30)
 
