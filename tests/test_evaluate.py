@@ -1,7 +1,6 @@
 """Evaluation from outside: hostile weights, wrong references, Inception from end to end, two
 processes, files of others, pictures that cannot be read."""
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -17,7 +16,7 @@ from PIL import Image
 from hdfm import cli
 from hdfm.classifier import BUNDLED_CLASSIFIER, load_classifier
 from hdfm.config import TrainConfig
-from hdfm.data import DATASETS, as_bytes, load_data
+from hdfm.data import as_bytes, load_data
 from hdfm.evaluate import evaluate_run
 from hdfm.features import (
     FEATURES,
@@ -161,10 +160,8 @@ def test_inception_computes_what_the_network_does(random_inception):
     assert found["features"].shape == (3, 2048) and found["features"].std(0).max() > 0
 
 
-def test_inception_from_end_to_end(trained, random_inception, tmp_path, monkeypatch):
-    whole = load_data("digits")
-    few = dataclasses.replace(whole, images=whole.images[:60], labels=whole.labels[:60])
-    monkeypatch.setitem(DATASETS, "digits", lambda: few)  # a second for each ten images
+@pytest.mark.long
+def test_inception_from_end_to_end(trained, random_inception, tmp_path):
     weights, digest, _ = random_inception
     extract = extractor("inception", weights, digest)
     real = write_npz(tmp_path / "real.npz", DIGITS[:16])
