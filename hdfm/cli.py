@@ -303,11 +303,13 @@ def export_parser():
                     run="run folder")
     parser.add_argument("--out", metavar="FOLDER", required=True,
                         help="where to write config.json, model.safetensors and README.md")
+    parser.add_argument("--fit", action="store_true",
+                        help="fit the solver 'fitted' to its path and its images (seconds)")
     return parser
 
 def export_command(args):
     "Write the folder, and say how it is opened."
-    export_run(args.run, args.out)
+    export_run(args.run, args.out, args.fit)
     print(f"{args.out}: config.json, model.safetensors, README.md; "
           f"open it with FlowModel.from_pretrained({args.out!r})")
 

@@ -199,7 +199,8 @@ def _sampling_name(f):
     word = f.metadata.get("flag", f.name).replace("-", "_")
     return f"sample_{word}" if word in OWN else word
 
-SAMPLING = {_sampling_name(f): f.name for f in fields(Sampling)}        # flat name -> own name
+_CHOSEN = tuple(f for f in fields(Sampling) if f.metadata)              # not what was computed
+SAMPLING = {_sampling_name(f): f.name for f in _CHOSEN}                 # flat name -> own name
 
 def flat_of(config):
     "The options of `config` by their flat names: of its own path, and of no other."
@@ -286,7 +287,7 @@ def sampling_options():
     "A `FlatOption` for every option of `Sampling`."
     hints = get_type_hints(Sampling)
     return [_described(_sampling_name(f), hints[f.name], f.default, f.metadata["help"], True)
-            for f in fields(Sampling)]
+            for f in _CHOSEN]
 
 def flat_options():
     "A `FlatOption` for every option of every path, in the order of `TrainConfig`."

@@ -24,6 +24,8 @@ from .checks import check_images
 from .data import class_labels
 from .exact import LinearPlus
 from .files import read_json, read_text
+from .fitted import fitted_sampling
+from .folders import open_images
 from .path import PATHS, make_path
 from .run import LoadedRun, RunError, RunFolder
 from .sampling import Sampling, predictor
@@ -230,6 +232,8 @@ class FlowModel(TrainedModel, PyTorchModelHubMixin, library_name="hdfm", license
         vit = getattr(self.network, "network", self.network)
         said = dict(self._hub_mixin_config["network"], position_order=vit.position_order)
         self._hub_mixin_config["network"] = said               # whether or not it was said before
+        how = {name: value for name, value in vars(self.sampling).items() if value != ()}
+        self._hub_mixin_config["sampling"] = how               # with fits, if there are any
         prior = {f"{PRIOR}{name}": value for name, value in self.path.prior.state().items()}
         file = Path(save_directory) / "model.safetensors"
         self.sha256 = save_tensors(file, self.network.state_dict() | prior, "model")
@@ -260,8 +264,10 @@ def evaluation_note(run):
     lines = "".join(f"    {line}\n" for line in read_text(file).splitlines())
     return f"What `hdfm evaluate` said of it:\n\n{lines}"
 
-def export_run(run, out):
-    "Write a run's model as a folder for `FlowModel.from_pretrained`; `out` must be new or empty."
+def export_run(run, out, fit=False):
+    """Write a run's model as a folder for `FlowModel.from_pretrained`; `out` must be new or empty.
+
+    With `fit` the solver "fitted" is fitted to it, which takes seconds."""
     if is_bundled(out):
         raise CheckpointError(f"a folder called {out} would not be opened by that name, which is "
                               f"that of a network of hdfm's; write ./{out}, or choose another")
@@ -269,6 +275,9 @@ def export_run(run, out):
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CheckpointError(f"{out} exists and is not an empty folder; choose another with --out")
     model = FlowModel.from_run(run)
+    if fit:
+        images = open_images(model.about["data"], model.path.operator.shape[-1])
+        model.sampling = fitted_sampling(model.sampling, model.path, images)
     model.save_pretrained(out, model_card_kwargs=dict(note=evaluation_note(run)))
     return model
 

@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['GUIDANCE_INTERVAL', 'euler', 'heun', 'adaptive_euler', 'adaptive_heun', 'exponential_step', 'exponential',
-           'exponential_2m', 'ancestral_step', 'ancestral', 'chain', 'diffeq_solver', 'guided', 'predictor', 'Sampling',
-           'generate']
+           'exponential_2m', 'two_step', 'to_middle', 'ancestral_step', 'ancestral', 'chain', 'guided', 'predictor',
+           'Sampling', 'generate']
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-003
 from dataclasses import dataclass, field, replace
 
 import torch
 
+from .checks import checked_labels
 from .core import check_number, white_noise
-from .solver import (NEEDS, SOLVERS, check_solver, checked, evaluations, known_solver,
-                         register_solver, solvers_for, time_grid)
+from .solver import (NEEDS, SOLVERS, check_solver, checked_fit, diffeq_solver, evaluations,
+                         known_solver, register_solver, solvers_for, time_grid)
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-012
 @register_solver({"velocity"})
@@ -109,14 +110,23 @@ def exponential(predict, path, z, ts):
 @register_solver({"clocks", "target"})
 def exponential_2m(predict, path, z, ts):
     "Exponential steps with x̂ extrapolated to mid-step: second order, one evaluation a step."
-    last = t_last = None
-    for t, t_next in zip(ts, ts[1:]):
-        x_hat = ahead = predict(z, t)
-        if last is not None: ahead = x_hat + (t_next - t) / (2 * (t - t_last)) * (x_hat - last)
-        z = exponential_step(path, ahead, z, t, t_next)
+    return two_step(predict, path, z, ts)
+
+@register_solver({"clocks", "target"}, name="fitted")
+def two_step(predict, path, z, ts, ahead=None):
+    "The same with x̂ carried on by given shares of its change, one a step; to mid-step if None."
+    last = None
+    for t, t_next, share in zip(ts, ts[1:], to_middle(ts) if ahead is None else ahead):
+        x_hat = carried = predict(z, t)
+        if last is not None: carried = x_hat + share * (x_hat - last)
+        z = exponential_step(path, carried, z, t, t_next)
         last = x_hat
-        t_last = t
     return z
+
+def to_middle(ts):
+    "For each step, by how much of the last change of x̂ it is carried on to mid-step."
+    steps = [t_next - t for t, t_next in zip(ts, ts[1:])]
+    return [0.0, *(h / (2 * last) for last, h in zip(steps, steps[1:]))]
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-024
 def ancestral_step(path, # one with clocks and noise
@@ -152,24 +162,10 @@ def chain(predict, path, z, ts, generator=None):
     return z
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-031
-def diffeq_solver(method, # a name that torchdiffeq's odeint knows, such as dopri5 or rk4
-                  **options, # of odeint: rtol, atol, ...
-                 ): # f(predict, path, z, ts)
-    "A solver from torchdiffeq's `odeint` that does not step beyond the end."
-    adaptive = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")
-    def solve(predict, path, z, ts):
-        if z.is_meta: raise ValueError("z lies on the device meta, which has no values")
-        from torchdiffeq import odeint  # brings scipy along: only when used
-        def velocity(t, z): return path.target_to_velocity(predict(z, float(t)), z, float(t))
-        times = torch.tensor(ts, dtype=torch.float64, device=z.device)
-        if method not in adaptive: return odeint(velocity, z, times, method=method, **options)[-1]
-        more = dict(options, options=dict(options.get("options", {}), step_t=times[-1:]))
-        try: return odeint(velocity, z, times[[0, -1]], method=method, **more)[-1]
-        except AssertionError as why:            # as of a velocity that is not finite
-            raise ValueError(f"{method} cannot go on: {why}; use heun") from None
-    return checked(solve)
-
 _ = register_solver({"velocity"}, None, "dopri5")(diffeq_solver("dopri5", rtol=1e-4, atol=1e-4))
+
+# %% ../nbs/03_sampling.ipynb #03_sampling-multistep
+from .multistep import deis_3m, dpm_2m, dpm_3m, sde_dpm_2m, unipc
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-060
 GUIDANCE_INTERVAL = (0.1, 1.0)  # JiT's
@@ -230,15 +226,6 @@ def predictor(model,       # a network model(z, t, labels) with num_classes
     return lambda z, t: path.to_target(prediction, output(z, t), z, t)
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-071
-def _checked_labels(labels, num_classes):
-    "`labels` as a tensor `[N]` of whole numbers from 0 to `num_classes`, which is no class."
-    labels = torch.as_tensor(labels)
-    whole = not labels.is_floating_point() and labels.ndim == 1
-    if whole and not ((labels < 0) | (labels > num_classes)).any(): return labels
-    known = "all 0: no classes"
-    if num_classes: known = f"0 to {num_classes - 1} ({num_classes} for no class)"
-    raise ValueError(f"labels must be whole numbers in a row, {known}")
-
 def _beginning(path, like, z=None, t_start=None, generator=None):
     "(z, its time) to sample from: the point that is given, or the path's own start, as `like`."
     if (z is None) != (t_start is None):
@@ -263,13 +250,16 @@ class Sampling:
     guidance_scale: float = _setting(1.0, "guidance scale; 1 is none", flag="guidance")
     guidance_interval: tuple[float, ...] = _setting(GUIDANCE_INTERVAL, "guide between these times")
     precision: str = _setting("fp32", "of the network: fp32, or bf16 (autocast)")
+    fits: tuple = ()   # (times, ahead) of hdfm.fitted, for the solver "fitted"; not an option
 
     def __post_init__(self):
         times = self.guidance_interval  # a list from JSON, or a single number from a person
         times = tuple(times) if isinstance(times, (list, tuple)) else (times,)
         object.__setattr__(self, "guidance_interval", times)
+        fits = tuple(tuple(map(tuple, fit)) for fit in self.fits)
+        object.__setattr__(self, "fits", fits)
         known_solver(self.solver)
-        time_grid(self.steps, last_time=self.last_time)
+        self.times()
         check_number("guidance_scale", self.guidance_scale, -1e6, 1e6, "give a number; 1 is none")
         if len(times) != 2 or not -1e6 < times[0] < times[1] < 1e6:
             raise ValueError(f"guidance_interval={times}: give two times, the earlier first")
@@ -302,12 +292,17 @@ class Sampling:
             own |= dict(steps=path.levels, last_time=1.0)
         return self.replace(**{name: v for name, v in own.items() if name not in given})
 
+    def times(self, start=0.0): # where sampling begins
+        "The times of the solver."
+        if self.solver == "fitted": return [*checked_fit(self.fits, self.steps, start)[0]]
+        return time_grid(self.steps, start, self.last_time)
+
     def evaluations(self, start=0.0, # where sampling begins
                    ):                # a whole number, or None
         "Evaluations of the network for one image, with those that guidance adds; None: not known."
         asks = SOLVERS[self.solver].asks
         if asks is None: return None
-        times = asks(time_grid(self.steps, start, self.last_time))
+        times = asks(self.times(start))
         guidance = (self.guidance_scale, self.guidance_interval)
         return len(times) + sum(_is_doubled(t, *guidance) for t in times)
 
@@ -320,15 +315,16 @@ class Sampling:
                 ):            # [N, C, *shape] in [-1, 1]
         "One image for every label."
         self.check(path, getattr(model, "prediction", "x"))
-        labels = _checked_labels(labels, model.num_classes)
+        labels = checked_labels(labels, model.num_classes)
         like = torch.empty(len(labels), model.channels, *path.operator.shape, device=labels.device)
         z, t_start = _beginning(path, like, z, t_start, generator)
         predict = predictor(model, path, labels, self.guidance_scale, self.guidance_interval,
                             self.precision)
-        ts = time_grid(self.steps, t_start, self.last_time)
+        ts = self.times(t_start)
         solver = SOLVERS[self.solver]
         training = model.training
         more = (generator,) if solver.stochastic else ()
+        if self.solver == "fitted": more = checked_fit(self.fits, self.steps)[1:]
         try:
             model.eval()
             return solver(predict, path, z, ts, *more).clamp(-1, 1)

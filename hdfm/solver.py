@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST_STEPS', 'NEEDS', 'SOLVERS', 'time_grid', 'check_times', 'checked', 'register_solver', 'solvers_for',
-           'known_solver', 'check_solver', 'evaluations']
+           'known_solver', 'check_solver', 'evaluations', 'checked_fit', 'diffeq_solver']
 
 # %% ../nbs/solver.ipynb #solver-003
 from functools import wraps
@@ -113,3 +113,33 @@ def evaluations(solver, # a key of SOLVERS
     "How often a solver asks the network for one image."
     asks = known_solver(solver).asks
     return None if asks is None else len(asks(time_grid(steps)))
+
+# %% ../nbs/solver.ipynb #solver-fit
+def checked_fit(fits,    # [(times, ahead)] of the solver "fitted"
+                steps,   # how many steps are wanted
+                start=0, # where sampling begins
+               ):        # (times, ahead)
+    "The fit for so many steps; a ValueError if there is none, or sampling begins elsewhere."
+    if start > 0: raise ValueError("solver=fitted is fitted from noise on; begin there")
+    known = {len(ahead): (times, ahead) for times, ahead in fits}
+    if steps in known: return known[steps]
+    advice = f"it has been for {', '.join(map(str, known))}" if known else "export it with --fit"
+    raise ValueError(f"solver=fitted is not fitted for steps={steps}; {advice}")
+
+# %% ../nbs/solver.ipynb #solver-diffeq
+def diffeq_solver(method, # a name that torchdiffeq's odeint knows, such as dopri5 or rk4
+                  **options, # of odeint: rtol, atol, ...
+                 ): # f(predict, path, z, ts)
+    "A solver from torchdiffeq's `odeint` that does not step beyond the end."
+    adaptive = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")
+    def solve(predict, path, z, ts):
+        if z.is_meta: raise ValueError("z lies on the device meta, which has no values")
+        from torchdiffeq import odeint  # brings scipy along: only when used
+        def velocity(t, z): return path.target_to_velocity(predict(z, float(t)), z, float(t))
+        times = torch.tensor(ts, dtype=torch.float64, device=z.device)
+        if method not in adaptive: return odeint(velocity, z, times, method=method, **options)[-1]
+        more = dict(options, options=dict(options.get("options", {}), step_t=times[-1:]))
+        try: return odeint(velocity, z, times[[0, -1]], method=method, **more)[-1]
+        except AssertionError as why:            # as of a velocity that is not finite
+            raise ValueError(f"{method} cannot go on: {why}; use heun") from None
+    return checked(solve)

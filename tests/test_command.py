@@ -126,6 +126,8 @@ def test_drawing_loads_little(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"triton", "sympy", "matplotlib", "sklearn", "scipy", "torch.distributed.fsdp"}
+    if torch.__version__.startswith("2.6"):  # loads it for its derivatives
+        heavy.remove("sympy")
     assert not heavy & set(done.stdout.split())
 
 

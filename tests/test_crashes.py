@@ -176,6 +176,7 @@ def test_forty_kills_while_saving(tmp_path):
     def good(step, tensors):
         save_checkpoint(tmp_path / "good", 10 * len(seen) + step, tensors)
 
+    good(0, dict(w=torch.arange(200_000.0)))  # so that there is one, whenever the first kill comes
     for _ in killed_while_saving(good, 40, seed=1):
         tensors, info, problems = newest_checkpoint(tmp_path / "good")
         assert not problems and torch.equal(tensors["w"], torch.arange(200_000.0))

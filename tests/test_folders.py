@@ -63,7 +63,8 @@ def python(code, *args):
 def test_every_damaged_file_is_named_with_its_reason(world):
     folder, names = world
     code = (
-        "import json, os, sys\nfrom hdfm.folders import check_folder, open_image\n"
+        "import json, os, sys\nimport PIL.TiffImagePlugin\n"
+        "from hdfm.folders import check_folder, open_image\n"
         "open_image(sys.argv[1] + '/china/000000.jpg')  # Pillow loads its plugins\n"
         "if os.getuid() == 0: os.setuid(65534)  # root may read everything\n"
         "print(json.dumps(check_folder(sys.argv[1], 16)))"
