@@ -47,6 +47,7 @@ class TrainConfig:
     prediction: str = option("x", "what it predicts: x (clean image), eps (noise) or v (velocity)")
     position_order: str = option("column", "whose half of the position embedding is first: column, "
                                            "as JiT has it, or row, as runs of hdfm 0.1 have it")
+    init: str = option("", "begin with the weights in this folder: a run, or one of hdfm export")
     # the way from the beginning to the images
     path: str = option("heat", "the way to the images; heat: blur and noise at once; blur: blur "
                                f"alone (HDFM-blur). All: {', '.join(PATHS)}")

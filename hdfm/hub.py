@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['BUNDLED', 'CARD', 'PRIOR', 'build_network', 'build_path', 'build_sampling', 'is_bundled', 'locate', 'TrainedModel',
            'weights_file', 'read_description', 'check_described', 'described', 'fill', 'told_of', 'FlowModel',
-           'evaluation_note', 'export_run', 'fetched', 'open_exported', 'is_run', 'open_model']
+           'evaluation_note', 'new_folder', 'export_run', 'fetched', 'open_exported', 'is_run', 'open_model',
+           'import_jit', 'export_jit']
 
 # %% ../nbs/30_hub.ipynb #30_hub-003
 import inspect
@@ -24,6 +25,7 @@ from .checks import check_images
 from .data import class_labels
 from .exact import LinearPlus
 from .files import read_json, read_text
+from .jit_weights import read_jit, save_jit
 from .path import PATHS, make_path
 from .run import LoadedRun, RunError, RunFolder
 from .sampling import Sampling, predictor
@@ -80,7 +82,7 @@ def locate(name):
 CARD = """---
 {{ card_data }}
 ---
-# An image generator trained with hdfm
+# An image generator for hdfm
 
 A `{{ name }}` of {{ parameters }} parameters that predicts `{{ prediction }}` on `{{ path }}`.
 
@@ -217,6 +219,17 @@ class FlowModel(TrainedModel, PyTorchModelHubMixin, library_name="hdfm", license
         return model.eval()
 
     @classmethod
+    def from_jit(cls, file, # a checkpoint of LTH14/JiT
+                 weights="ema1", # or ema2, or model: one of its sets
+                 **given # instead of what it says: noise_scale, cfg, ...; see `read_jit`
+                ):
+        "JiT's own weights, on the path r = 0, and sampled as JiT does; nothing in the file is run."
+        *description, tensors = read_jit(file, weights, **given)
+        model = cls(*description)
+        fill(model, tensors, file)
+        return model.eval()
+
+    @classmethod
     def from_pretrained(cls, name, **options):
         "The model of a bundled name ('digits'), of a folder, or of a repository 'owner/name'."
         place = locate(name)
@@ -249,8 +262,10 @@ class FlowModel(TrainedModel, PyTorchModelHubMixin, library_name="hdfm", license
         name = "JiT, depth {depth}, width {width}, patch {patch_size}".format(**network)
         if network.get("linear"): name = f"LinearPlus on a {name}"
         parameters = f"{sum(p.numel() for p in self.parameters()):,}"
-        return super().generate_model_card(name=name, parameters=parameters, path=repr(self.path),
+        card = super().generate_model_card(name=name, parameters=parameters, path=repr(self.path),
                                            prediction=self.prediction, **kwargs)
+        if "source" in self.about: card.data.license = "other"        # its weights are another's
+        return card
 
 # %% ../nbs/30_hub.ipynb #30_hub-035
 def evaluation_note(run):
@@ -260,14 +275,19 @@ def evaluation_note(run):
     lines = "".join(f"    {line}\n" for line in read_text(file).splitlines())
     return f"What `hdfm evaluate` said of it:\n\n{lines}"
 
-def export_run(run, out):
-    "Write a run's model as a folder for `FlowModel.from_pretrained`; `out` must be new or empty."
+def new_folder(out):
+    "The `Path` of a folder to be written, which must be new or empty."
     if is_bundled(out):
         raise CheckpointError(f"a folder called {out} would not be opened by that name, which is "
                               f"that of a network of hdfm's; write ./{out}, or choose another")
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CheckpointError(f"{out} exists and is not an empty folder; choose another with --out")
+    return out
+
+def export_run(run, out):
+    "Write a run's model as a folder for `FlowModel.from_pretrained`; `out` must be new or empty."
+    out = new_folder(out)
     model = FlowModel.from_run(run)
     model.save_pretrained(out, model_card_kwargs=dict(note=evaluation_note(run)))
     return model
@@ -310,3 +330,17 @@ def open_model(name, device="cpu", ema=None):
     `ema` chooses one of several averages of a run. Its `config` is None unless it is a run."""
     if is_run(name): return RunFolder(name).load(device, ema)
     return open_exported(name, device, ema)
+
+# %% ../nbs/30_hub.ipynb #30_hub-n12
+def import_jit(file, out, **options):
+    "Write a checkpoint of JiT as a folder for `from_pretrained`; `options` of `FlowModel.from_jit`."
+    out = new_folder(out)
+    model = FlowModel.from_jit(file, **options)
+    note = f"Its weights are {model.about['weights']} of {model.about['source']}, a file of JiT's."
+    model.save_pretrained(out, model_card_kwargs=dict(note=note))
+    return model
+
+def export_jit(name, out):
+    "Write a network that `open_model` opens as a checkpoint for JiT's code; returns its args."
+    loaded = open_model(name)
+    return save_jit(out, loaded.model, loaded.path, loaded.sampling)
