@@ -333,7 +333,7 @@ def open_model(name, device="cpu", ema=None):
 
 # %% ../nbs/30_hub.ipynb #30_hub-n12
 def import_jit(file, out, **options):
-    "Write a checkpoint of JiT as a folder for `from_pretrained`; `options` of `FlowModel.from_jit`."
+    "Write a checkpoint of JiT as a folder; `options` of `FlowModel.from_jit`."
     out = new_folder(out)
     model = FlowModel.from_jit(file, **options)
     note = f"Its weights are {model.about['weights']} of {model.about['source']}, a file of JiT's."

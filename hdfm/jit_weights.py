@@ -253,5 +253,6 @@ def save_jit(file, # such as checkpoint-last.pth, under which JiT's --resume loo
         with whole_file(file) as partial:
             torch.save(dict.fromkeys(SETS.values(), state) | dict(args=args), partial)
     except RuntimeError as error:                # what PyTorch makes of a full disk
-        raise CheckpointError(f"{file} could not be written ({_reason(error)}); make room") from None
+        why = _reason(error)
+        raise CheckpointError(f"{file} could not be written ({why}); make room") from None
     return args

@@ -17,8 +17,7 @@ from conftest import TINY, status_of
 from torch import nn
 
 from hdfm.checkpoint import CheckpointError
-from hdfm.config import PRESETS
-from hdfm.data import load_data
+from hdfm.config import PRESETS, build
 from hdfm.hub import FlowModel
 from hdfm.jit_weights import jit_shapes, model_name, open_jit, read_jit
 from hdfm.path import HeatProbPath
@@ -65,7 +64,8 @@ def rotary(s, context):
 
 def names_and_shapes(s):
     """{name: shape} of all tensors of a JiT."""
-    d, hidden = s["width"], int(8 * s["width"] / 3)
+    d = s["width"]
+    hidden = int(8 * d / 3)
     out = s["patch"] ** 2 * s["colours"]
 
     def linear(name, rows, columns):
@@ -111,7 +111,7 @@ def random_state(s, seed=0):
 def theirs(state, s, z, t, labels):
     """The clean image that a JiT with those weights sees in `z` at the times `t` `[B]`."""
     w = {name.removeprefix("net."): value for name, value in state.items()}
-    d, heads, grid, patch = s["width"], s["heads"], s["grid"], s["patch"]
+    d, heads, grid, patch = (s[name] for name in ("width", "heads", "grid", "patch"))
 
     def linear(name, x):
         return F.linear(x, w[f"{name}.weight"], w[f"{name}.bias"])
@@ -172,7 +172,8 @@ def their_sampler(state, s, z, labels, steps, cfg, low, high, t_eps=0.05):
         return none + scale * (known - none)
 
     for i in range(steps):
-        t, after = i / steps, (i + 1) / steps
+        t = i / steps
+        after = (i + 1) / steps
         v = velocity(z, t)
         if i + 1 < steps:
             v = (v + velocity(z + v / steps, after)) / 2
@@ -271,7 +272,7 @@ def test_names_and_shapes_of_all_published_sizes(letter, s):
         assert jit_shapes(sizes) == shapes
 
 
-@pytest.mark.parametrize("low", [0.0, 0.3])
+@pytest.mark.parametrize("low", [0.0, 0.25])
 def test_their_sampler_is_heun_with_equal_steps(small, low):
     file, state = small
     model = FlowModel.from_jit(file, interval_min=low, interval_max=0.8)
@@ -303,7 +304,8 @@ def test_import_and_export_are_bit_equal(small, tmp_path, capsys):
     file, state = small
     asked = "import", "jit", file, "--out", tmp_path / "jit"
     assert status_of(*asked) == 0
-    assert status_of("export", tmp_path / "jit", "--format", "jit", "--out", tmp_path / "x.pth") == 0
+    out = "--format", "jit", "--out", tmp_path / "x.pth"
+    assert status_of("export", tmp_path / "jit", *out) == 0
     back = torch.load(tmp_path / "x.pth", weights_only=True)
     assert set(back) == {"model", "model_ema1", "model_ema2", "args"}
     for tensors in (back[name] for name in ("model", "model_ema1", "model_ema2")):
@@ -354,9 +356,9 @@ def test_safetensors_and_rotary_tables(tmp_path):
         FlowModel.from_jit(file, **options)
 
 
-def test_what_is_not_theirs_is_not_exported(refused, trained, tmp_path):
+def test_what_is_not_theirs_is_not_exported(refused, tmp_path):
     out = "--format", "jit", "--out", tmp_path / "x.pth"
-    refused("export", trained, *out, says=["only the path with r = 0", "blur_strength=1"])
+    refused("export", "digits", *out, says=["only the path with r = 0", "blur_strength=1"])
     refused("export", "patches", *out, says=["predicts x, and this network is another"])
     assert not list(tmp_path.iterdir())
 
@@ -364,7 +366,7 @@ def test_what_is_not_theirs_is_not_exported(refused, trained, tmp_path):
 def test_an_export_is_whole_or_absent(on_digits, tmp_path, refused, monkeypatch):
     def full(thing, file):
         file.write_bytes(b"half")
-        raise RuntimeError("[enforce fail at inline_container.cc:595] . unexpected pos 64 vs 0")
+        raise RuntimeError("[enforce fail at inline_container.cc:595] . file write failed")
 
     out = tmp_path / "x.pth"
     out.write_bytes(b"old")
@@ -376,10 +378,10 @@ def test_an_export_is_whole_or_absent(on_digits, tmp_path, refused, monkeypatch)
 # the commands, and what is done with such a network
 
 
-def test_import_sample_and_train(on_digits, tmp_path, refused, capsys):
+def test_import_and_sample(on_digits, tmp_path, refused):
     folder, _ = on_digits
-    assert "JiT-XS/2" in capsys.readouterr().out
-    assert json.loads((folder / "config.json").read_text())["path"]["blur_strength"] == 0
+    told = json.loads((folder / "config.json").read_text())
+    assert told["path"]["blur_strength"] == 0 and told["about"]["model"] == "JiT-XS/2"
     assert status_of("sample", folder, "--out", tmp_path / "a.png", "--count", 4, "--steps", 3) == 0
     file = tmp_path / "digits.pth"
     refused("import", "jit", file, "--out", folder, says=["not an empty folder"])
@@ -407,9 +409,9 @@ def test_inversion_and_restoration(small):
     dice = torch.Generator().manual_seed(0)
     noise = 2 * torch.randn(2, 3, 12, 12, generator=dice)
     with torch.no_grad():
-        steps = [0.5 * t for t in time_grid(200)]
+        steps = [0.5 * t for t in time_grid(80)]
         point = SOLVERS["heun"](predict, model.path, noise, steps)
-    back = invert(predict, model.path, point, t_end=0.5, steps=200)
+    back = invert(predict, model.path, point, t_end=0.5, steps=80)
     assert apart(back, noise) < 1e-2
     cleaned = model.sample(torch.tensor([1, 2]), z=point, t_start=0.5, steps=5)
     assert cleaned.isfinite().all() and cleaned.abs().max() <= 1
@@ -455,37 +457,31 @@ def test_a_training_begins_where_theirs_ends(on_digits, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Objective, "forward", watched)
     loss = first_loss(fit(config, tmp_path / "r0"))
+    onto = config.replace(init=str(tmp_path / "r0"), blur_strength=0.5)  # a run, onto a heat path
+    moved = first_loss(fit(onto, tmp_path / "onto"))
     monkeypatch.undo()
     path = HeatProbPath((8, 8), blur_strength=0.0)
     with torch.no_grad():
         right = Objective(config, Theirs(state), path)(*seen[0]).item()
     assert loss == pytest.approx(right, rel=2e-4)
-    new = first_loss(fit(config.replace(init=""), tmp_path / "new"))
+    new = Objective(config, build(config, 1, 8, 8, 10)[0], path)(*seen[0]).item()
     assert abs(new - loss) > 0.01 * loss
-    for r in (0.5, 1.0):
-        run = fit(config.replace(blur_strength=r), tmp_path / f"r{r}")
-        assert math.isfinite(first_loss(run)) and first_loss(run) != loss
+    network = FlowModel.from_run(tmp_path / "r0").network.train()
+    begun = Objective(onto, network, HeatProbPath((8, 8), 0.5))(*seen[1]).item()
+    assert moved == pytest.approx(begun, rel=2e-4) and moved != loss
 
 
 def test_a_resumed_run_needs_its_beginning_no_more(on_digits, tmp_path):
     folder, _ = on_digits
-    asked = "train", "digits", "--init", folder, "--blur-strength", 1, *TINY
-    longer = "--steps", 14, "--schedule", "constant"
-    assert status_of(*asked, *longer[2:], "--out", tmp_path / "run") == 0
+    asked = "train", "digits", "--init", folder, *TINY, "--schedule", "constant", "--steps"
+    longer = (6,)
+    assert status_of(*asked, 4, "--out", tmp_path / "run") == 0
     assert status_of(*asked, *longer, "--out", tmp_path / "whole") == 0
     shutil.rmtree(folder)
     assert status_of(*asked, *longer, "--out", tmp_path / "run", "--resume", "auto") == 0
     a, b = (FlowModel.from_run(tmp_path / name).network.state_dict() for name in ("run", "whole"))
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert RunFolder(tmp_path / "run").config.init == str(folder)
-
-
-def test_a_run_begins_with_another_run(trained, tmp_path):
-    config = RunFolder(trained).config.replace(init=str(trained), steps=1)
-    run = fit(config, tmp_path / "run")
-    model = FlowModel.from_run(trained)
-    loss = Objective(config, model.network, model.path)
-    assert math.isfinite(first_loss(run)) and loss.model is model.network
 
 
 def test_a_beginning_that_does_not_fit(on_digits, tmp_path, refused):
@@ -563,11 +559,12 @@ def hostile(home):
     for _ in range(100):
         nested = [nested, nested]
     odd = {"net.final_layer.linear.bias": torch.ones(48, dtype=torch.int32)}
-    linear, norm = "net.final_layer.linear.bias", "net.blocks.2.norm1.weight"
+    linear = "net.final_layer.linear.bias"
+    norm = "net.blocks.2.norm1.weight"
     return {
         "runs": (saved("runs", dict(model_ema1=Bomb(canary))), "asks for posix.system"),
         "runs in args": (saved("args", dict(model_ema1=state, args=bad)), "asks for posix.system"),
-        "evaluates": (saved("eval", Bomb(canary, eval)), "asks for builtins.eval"),
+        "evaluates": (saved("eval", Bomb(canary, eval)), "asks for eval"),
         "a plain pickle": (written("p.pth", pickle.dumps(Bomb(canary))), "not a zip file"),
         "old format": (written("old.pth", b"\x80\x02" + bytes(100)), "not a zip file"),
         "empty": (written("empty.pth", b""), "not a zip file"),
@@ -583,7 +580,10 @@ def hostile(home):
         "no tensors in it": (saved("text", dict(model_ema1="x")), "it has no 'model_ema1'"),
         "a number": (saved("one", dict(model_ema1={"net.pos_embed": 1})), "no tensor of weights"),
         "whole numbers": (saved("odd", dict(model_ema1=odd)), "no tensor of weights"),
-        "meta": (changed("meta", **{linear: torch.ones(48, device="meta")}), "no tensor of weights"),
+        "meta": (
+            changed("meta", **{linear: torch.ones(48, device="meta")}),
+            "no tensor of weights",
+        ),
         "a terabyte": (changed("huge", **{linear: claim}), "larger than the file"),
         "missing": (changed("less", **{norm: None}), f"{norm!r} is missing"),
         "no positions": (changed("place", **{"net.pos_embed": None}), "'net.pos_embed' is missing"),
