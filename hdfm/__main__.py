@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from . import __version__
 
-USAGE = """usage: hdfm {check,train,sample,evaluate,export,doctor} ...
+USAGE = """usage: hdfm {check,train,sample,evaluate,export,import,doctor} ...
 
   hdfm check FOLDER                  read every image of a folder; name those that cannot be read
   hdfm train PRESET [options]        train a generator into a run folder
@@ -20,6 +20,7 @@ USAGE = """usage: hdfm {check,train,sample,evaluate,export,doctor} ...
   hdfm evaluate stats DATA --out F   statistics of real images, to compare many runs with
   hdfm evaluate images A B           compare two sets of images
   hdfm export RUN --out FOLDER       turn a run into a folder to share
+  hdfm import jit FILE --out FOLDER  turn a checkpoint of LTH14/JiT into such a folder
   hdfm doctor [RUN]                  whether this machine can train, or whether a run is well
   hdfm --version
 

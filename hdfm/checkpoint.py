@@ -124,6 +124,7 @@ def check_shapes(path,    # of the file, for messages
                  tensors, # that were read from it
                  shapes,  # {name: shape} of all that there must be
                  there="its config.json", # whence it is known what there must be
+                 advice="do not mix files of two runs",
                 ):
     "A `CheckpointError` for a tensor that is missing, has another shape, or is one too many."
     for name, shape in shapes.items():
@@ -131,10 +132,10 @@ def check_shapes(path,    # of the file, for messages
         if found == tuple(shape): continue
         what = "is missing" if found is None else f"has the shape {found}, not {tuple(shape)}"
         raise CheckpointError(f"{path} does not fit {there} (the tensor {name!r} {what}); "
-                              "do not mix files of two runs")
+                              f"{advice}")
     if more := sorted(set(tensors) - set(shapes)):
         raise CheckpointError(f"{path} does not fit {there} (nobody asks for the tensor "
-                              f"{more[0]!r}); do not mix files of two runs")
+                              f"{more[0]!r}); {advice}")
 
 # %% ../nbs/13_checkpoint.ipynb #13_checkpoint-021
 STEP = re.compile(r"step-(\d{7,})")

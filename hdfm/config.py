@@ -47,6 +47,7 @@ class TrainConfig:
     prediction: str = option("x", "what it predicts: x (clean image), eps (noise) or v (velocity)")
     position_order: str = option("column", "whose half of the position embedding is first: column, "
                                            "as JiT has it, or row, as runs of hdfm 0.1 have it")
+    init: str = option("", "begin with the weights in this folder: a run, or one of hdfm export")
     # the way from the beginning to the images
     path: str = option("heat", "the way to the images; heat: blur and noise at once; blur: blur "
                                f"alone (HDFM-blur). All: {', '.join(PATHS)}")
@@ -199,8 +200,7 @@ def _sampling_name(f):
     word = f.metadata.get("flag", f.name).replace("-", "_")
     return f"sample_{word}" if word in OWN else word
 
-_CHOSEN = tuple(f for f in fields(Sampling) if f.metadata)              # not what was computed
-SAMPLING = {_sampling_name(f): f.name for f in _CHOSEN}                 # flat name -> own name
+SAMPLING = {_sampling_name(f): f.name for f in fields(Sampling) if f.metadata} # flat -> own name
 
 def flat_of(config):
     "The options of `config` by their flat names: of its own path, and of no other."
@@ -287,7 +287,7 @@ def sampling_options():
     "A `FlatOption` for every option of `Sampling`."
     hints = get_type_hints(Sampling)
     return [_described(_sampling_name(f), hints[f.name], f.default, f.metadata["help"], True)
-            for f in _CHOSEN]
+            for f in fields(Sampling) if f.metadata]
 
 def flat_options():
     "A `FlatOption` for every option of every path, in the order of `TrainConfig`."

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OPTIONAL', 'PROBE', 'ROOM', 'versions', 'disk_speed', 'disk', 'clothes_here', 'readable', 'data_sets', 'one_step',
-           'devices', 'machine_report', 'machine_lines']
+           'devices', 'machine_report', 'machine_lines', 'shortened', 'few_real', 'dry_run']
 
 # %% ../nbs/machine.ipynb #machine-003
 import math
@@ -20,11 +20,14 @@ import torch
 
 from . import __version__
 from .config import PRESETS
-from .data import StepBatches, load_data, photographs
+from .data import (ImageData, StepBatches, class_labels, load_data, photographs,
+                       some_images)
+from .evaluate import evaluate_run
 from .fashion import FASHION, cache_folder, find_file, found_elsewhere, verified
+from .features import extractor, reference_statistics
 from .files import check_output
-from .parallel import Ranks
-from .train import prepare, train_step, update
+from .parallel import Ranks, parallel
+from .train import fit, prepare, shared_data, train_step, update
 
 # %% ../nbs/machine.ipynb #machine-006
 OPTIONAL = {"torch-fidelity": "--features inception", "datasets": "hf: names",
@@ -159,3 +162,33 @@ def machine_lines(report):
     lines = [f"{name:15} {what}" for name, what in rows]
     verdict = "healthy: this machine can train" if report["healthy"] else "something is wrong:"
     return [*lines, "", verdict, *(f"  {problem}" for problem in report["problems"])]
+
+# %% ../nbs/machine.ipynb #machine-n02
+def shortened(config, ranks):
+    "`config` with two steps of everything; on a CPU in fp32, uncompiled: either takes minutes."
+    short = dict(steps=2, batch_size=2 * ranks.size, micro_batch=0, workers=min(config.workers, 1),
+                 sample_steps=1, sample_rows=1, proxy_every=min(config.proxy_every, 2),
+                 proxy_samples=2, save_every=1, sample_every=1, log_every=1)
+    if "levels" in config.path_options: short["levels"] = 1            # a chain has as many steps
+    if ranks.device.type == "cpu": short |= dict(precision="fp32", compile=False)
+    return config.replace(**short)
+
+def few_real(data, seed):
+    "Statistics of eight real images, to evaluate against at once."
+    few = some_images(data, 8, seed)
+    real = ImageData("dry run", few, class_labels(len(few), 0), 0)
+    return reference_statistics(real, extractor("modes"))
+
+def dry_run(config, preset, device):
+    "Train, save, stop, resume, load, sample, evaluate: all of it, shortened, in a scratch folder."
+    with parallel(device) as ranks, tempfile.TemporaryDirectory() as own:
+        short = shortened(config, ranks)
+        data = shared_data(short, ranks)
+        run = Path(ranks.share(own)) / "dry"
+        fit(short, run, preset, device=device, data=data, stop=["dry run"])
+        fit(short, run, preset, resume=True, device=device, data=data)
+        ranks.on_first(lambda: evaluate_run(run, samples=8, features="modes", device=device,
+                                            reference=few_real(data, config.seed)))
+    if ranks.first:
+        print(f"dry run of {preset}: training, saving, resuming, loading, sampling and "
+              "evaluating work")
