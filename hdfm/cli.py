@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+import hdfm.onnx                                 # registers a format of export
 from .checkpoint import list_checkpoints, write_whole
 from .config import PRESETS, SAMPLING, flat_options
 from .data import DATASETS, ImageData, as_bytes, class_labels, some_images
@@ -29,7 +30,7 @@ from .features import (FEATURES, check_reference, extractor, load_reference,
 from .files import check_output
 from .film import film_png, some_classes, way
 from .folders import check_folder, open_images
-from .hub import BUNDLED, export_run, is_run, open_model
+from .hub import BUNDLED, EXPORTS, is_run, open_model
 from .machine import machine_lines, machine_report
 from .page import write_page
 from .parallel import parallel, pick_device, stop_signals
@@ -299,17 +300,15 @@ def images_command(args):
 
 # %% ../nbs/33_cli.ipynb #33_cli-025
 def export_parser():
-    parser = Parser("export", "Turn a run into a folder for FlowModel.from_pretrained or the Hub.",
-                    run="run folder")
-    parser.add_argument("--out", metavar="FOLDER", required=True,
-                        help="where to write config.json, model.safetensors and README.md")
+    parser = Parser("export", "Turn a run into a folder for FlowModel.from_pretrained or the Hub, "
+                    "or any network into a file.", run="run folder; for onnx any network")
+    parser.add_argument("--out", metavar="PLACE", required=True, help="the folder or file to write")
+    parser.add_argument("--format", choices=EXPORTS, default="folder", help="(folder)")
     return parser
 
 def export_command(args):
-    "Write the folder, and say how it is opened."
-    export_run(args.run, args.out)
-    print(f"{args.out}: config.json, model.safetensors, README.md; "
-          f"open it with FlowModel.from_pretrained({args.out!r})")
+    "Write what was asked for, and say how it is opened."
+    print(f"{args.out}: {EXPORTS[args.format](args.run, args.out)}")
 
 def doctor_parser():
     parser = Parser("doctor", "Say whether this machine can train or, with RUN, whether a run is "
