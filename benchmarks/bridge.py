@@ -277,7 +277,8 @@ def main():
         except (PackageNotFoundError, ImportError) as error:
             print(f"{package:14} left out: {error}")
     date = datetime.date.today().isoformat()
-    result = dict(date=date, machine=machine(), rows=rows, cost=[share_of_scheduler(n) for n in (10, 50)])
+    cost = [share_of_scheduler(steps) for steps in (10, 50)]
+    result = dict(date=date, machine=machine(), rows=rows, cost=cost)
     print(result["cost"])
     path = RESULTS / f"{date}-bridge.json"
     write_whole(path, (json.dumps(result, indent=1) + "\n").encode())

@@ -273,7 +273,7 @@ def export_run(run, out):
     model.save_pretrained(out, model_card_kwargs=dict(note=evaluation_note(run)))
     return model
 
-EXPORTS = {}                                           # format -> f(name, out), which returns a line
+EXPORTS = {}                             # format -> f(name, out), which returns a line of text
 
 def register_export(format):
     "Decorator: `hdfm export --format` knows the function (name, out) as `format` from here on."

@@ -22,9 +22,9 @@ from hdfm.sampling import SOLVERS, time_grid
 MODULES = {"k-diffusion": "k_diffusion"}  # where the package's name is not its module's
 
 
-@pytest.mark.parametrize("number", range(len(bridge.CHECKS)), ids=lambda n: bridge.CHECKS[n][3].__name__)
-def test_parity(number):
-    package, _, allowed, function = bridge.CHECKS[number]
+@pytest.mark.parametrize("one", bridge.CHECKS, ids=lambda one: one[3].__name__)
+def test_parity(one):
+    package, _, allowed, function = one
     pytest.importorskip(MODULES.get(package, package))
     assert function() <= allowed
 
