@@ -3,11 +3,11 @@
     make benchmark-solvers                            # or: python benchmarks/solvers.py
     python benchmarks/solvers.py --data digits --seeds 0 --minutes 30
 
-The networks are those of the laboratory (`benchmarks/laboratory.py`, experiment "blur" at the usual
-times), r = 0, 1/2 and 1, three seeds, on digits and clothes; what is missing is trained first. Each
-multistep solver gets the same search, over five time grids for up to ten evaluations and two for
-more; the others over two. The fitted solver has nothing to be searched. An entry that is done is kept under runs/solvers, with the hash
-of the weights.
+The networks are those of the laboratory (`benchmarks/laboratory.py`, experiment "blur" at the
+usual times), r = 0, 1/2 and 1, three seeds, on digits and clothes; what is missing is trained
+first. Each multistep solver gets the same search, over five time grids for up to ten evaluations
+and two for more; the others over two. The fitted solver has nothing to be searched. An entry that
+is done is kept under runs/solvers, with the hash of the weights.
 """
 
 import argparse

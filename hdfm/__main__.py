@@ -19,7 +19,7 @@ USAGE = """usage: hdfm {check,train,sample,evaluate,export,import,doctor} ...
   hdfm evaluate NETWORK              compare what it draws with real images
   hdfm evaluate stats DATA --out F   statistics of real images, to compare many runs with
   hdfm evaluate images A B           compare two sets of images
-  hdfm export RUN --out FOLDER       turn a run into a folder to share
+  hdfm export RUN --out FOLDER       turn a run into a folder to share, or a network into a file
   hdfm import jit FILE --out FOLDER  turn a checkpoint of LTH14/JiT into such a folder
   hdfm doctor [RUN]                  whether this machine can train, or whether a run is well
   hdfm --version

@@ -18,17 +18,19 @@ from pathlib import Path
 
 import numpy as np
 
+import hdfm.onnx                                 # registers a format of export
 from .checkpoint import list_checkpoints, write_whole
 from .config import PRESETS, SAMPLING, flat_options
 from .data import DATASETS, as_bytes, class_labels
 from .doctor import diagnose, diagnosis_lines
 from .evaluate import PROTOCOLS, evaluate_run, generate_many
+from .export import EXPORTS, import_jit
 from .features import (FEATURES, check_reference, extractor, load_reference,
                            reference_statistics, save_reference)
 from .files import check_output
 from .film import film_png, some_classes, way
 from .folders import check_folder, open_images
-from .hub import BUNDLED, export_jit, export_run, import_jit, is_run, open_model
+from .hub import BUNDLED, is_run, open_model
 from .jit_weights import SETS
 from .machine import dry_run, machine_lines, machine_report
 from .page import write_page
@@ -269,26 +271,19 @@ def images_command(args):
 
 # %% ../nbs/33_cli.ipynb #33_cli-025
 def export_parser():
-    parser = Parser("export", "Turn a run into a folder for FlowModel.from_pretrained or the Hub.",
-                    run="run folder; with --format jit also what hdfm sample takes")
-    parser.add_argument("--out", metavar="FOLDER", required=True,
-                        help="where to write config.json, model.safetensors and README.md")
+    parser = Parser("export", "Turn a run into a folder for FlowModel.from_pretrained or the Hub, "
+                    "or any network into a file.", run="run folder; for jit and onnx any network")
+    parser.add_argument("--out", metavar="PLACE", required=True, help="the folder or file to write")
+    parser.add_argument("--format", choices=EXPORTS, default="folder", help="(folder)")
     parser.add_argument("--fit", action="store_true",
                         help="fit the solver 'fitted' to its path and its images (seconds)")
-    parser.add_argument("--format", choices=["hub", "jit"], default="hub",
-                        help="jit: --out is a file for the code of LTH14/JiT (hub)")
     return parser
 
 def export_command(args):
-    "Write the folder or the file, and say how it is opened."
-    if args.format == "jit":
-        if args.fit: raise ValueError("--fit goes with --format hub: JiT's code has no such solver")
-        said = export_jit(args.run, args.out)
-        return print(f"{args.out}: {said['model'] or 'a network of no preset'} for JiT's code, "
-                     "whose --resume looks for a checkpoint-last.pth")
-    export_run(args.run, args.out, args.fit)
-    print(f"{args.out}: config.json, model.safetensors, README.md; "
-          f"open it with FlowModel.from_pretrained({args.out!r})")
+    "Write what was asked for, and say how it is opened."
+    if args.fit and args.format != "folder": raise ValueError("--fit goes with --format folder")
+    more = dict(fit=True) if args.fit else {}
+    print(f"{args.out}: {EXPORTS[args.format](args.run, args.out, **more)}")
 
 def import_parser():
     parser = Parser("import jit", "Turn a checkpoint of LTH14/JiT into a folder like those of hdfm "

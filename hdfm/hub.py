@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BUNDLED', 'CARD', 'PRIOR', 'build_network', 'build_path', 'build_sampling', 'is_bundled', 'locate', 'TrainedModel',
            'weights_file', 'read_description', 'check_described', 'described', 'fill', 'told_of', 'FlowModel',
-           'export_run', 'fetched', 'open_exported', 'is_run', 'open_model', 'import_jit', 'export_jit']
+           'fetched', 'open_exported', 'is_run', 'open_model']
 
 # %% ../nbs/30_hub.ipynb #30_hub-003
 import inspect
@@ -24,9 +24,7 @@ from .checks import check_images
 from .data import class_labels
 from .exact import LinearPlus
 from .files import read_json, read_text
-from .fitted import fitted_sampling
-from .folders import open_images
-from .jit_weights import read_jit, save_jit
+from .jit_weights import read_jit
 from .path import PATHS, make_path
 from .run import LoadedRun, RunError, RunFolder
 from .sampling import Sampling, predictor
@@ -267,35 +265,6 @@ class FlowModel(TrainedModel, PyTorchModelHubMixin, library_name="hdfm", license
         if "source" in self.about: card.data.license = "other"        # its weights are another's
         return card
 
-# %% ../nbs/30_hub.ipynb #30_hub-035
-def _evaluation_note(run):
-    "What a model's card says of the run's evaluation, if there is one."
-    file = RunFolder(run).evaluation_file
-    if not file.is_file(): return ""
-    lines = "".join(f"    {line}\n" for line in read_text(file).splitlines())
-    return f"What `hdfm evaluate` said of it:\n\n{lines}"
-
-def _new_folder(out):
-    "The `Path` of a folder to be written, which must be new or empty."
-    if is_bundled(out):
-        raise CheckpointError(f"a folder called {out} would not be opened by that name, which is "
-                              f"that of a network of hdfm's; write ./{out}, or choose another")
-    out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CheckpointError(f"{out} exists and is not an empty folder; choose another with --out")
-    return out
-
-def export_run(run, out, fit=False):
-    """Write a run's model as a folder for `FlowModel.from_pretrained`; `out` must be new or empty.
-
-    With `fit` the solver "fitted" is fitted to it, which takes seconds."""
-    out = _new_folder(out)
-    model = FlowModel.from_run(run)
-    images = open_images(model.about["data"], model.path.operator.shape[-1]) if fit else None
-    if fit: model.sampling = fitted_sampling(model.sampling, model.path, images)
-    model.save_pretrained(out, model_card_kwargs=dict(note=_evaluation_note(run)))
-    return model
-
 # %% ../nbs/30_hub.ipynb #30_hub-039
 def fetched(name):
     "The `FlowModel` of that name, or one line that says why not, whatever the Hub says."
@@ -334,17 +303,3 @@ def open_model(name, device="cpu", ema=None):
     `ema` chooses one of several averages of a run. Its `config` is None unless it is a run."""
     if is_run(name): return RunFolder(name).load(device, ema)
     return open_exported(name, device, ema)
-
-# %% ../nbs/30_hub.ipynb #30_hub-n12
-def import_jit(file, out, **options):
-    "Write a checkpoint of JiT as a new folder; `options` of `FlowModel.from_jit`."
-    out = _new_folder(out)
-    model = FlowModel.from_jit(file, **options)
-    told = f"Its weights are {model.about['weights']} of {model.about['source']}, a file of JiT's."
-    model.save_pretrained(out, model_card_kwargs=dict(note=told))
-    return model
-
-def export_jit(name, out):
-    "Write a network that `open_model` opens as a checkpoint for JiT's code; returns its args."
-    loaded = open_model(name)
-    return save_jit(out, loaded.model, loaded.path, loaded.sampling)

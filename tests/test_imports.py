@@ -48,6 +48,7 @@ def test_the_mathematics_needs_only_torch_and_numpy(module):
 def test_no_module_needs_the_development_tools():
     added = modules_after(f"import {', '.join(f'hdfm.{name}' for name in library())}")
     tools = {"nbdev", "fastcore", "torchvision", "torch_fidelity", "datasets", "tensorboard"}
+    tools |= {"flow_matching", "torchcfm", "diffusers", "onnx", "onnxscript"}
     assert not added & (tools | {"IPython"}), added
 
 
@@ -92,7 +93,8 @@ def chapters():
     and `multistep` below the samplers of 03, `listing` and `shards` below the folders of 12,
     `parts` and `plan` below the checkpoints of 13, `coloured` above the rivals of 16, `state`,
     `spread` and `jit_weights` above 19, `recorded` and `doctor` above the trainer of 23, `machine`
-    above the evaluation of 27, `fitted` below the networks of 30, and `field` above 34."""
+    above the evaluation of 27, `fitted` below the networks of 30 and `export` above them,
+    `bridge`, `onnx` and `pipeline` above the words of 32, and `field` above 34."""
     numbers = {}
     for path in sorted((ROOT / "nbs").glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -102,7 +104,8 @@ def chapters():
             numbers[module[1]] = int(number[0]) if number else None
     rooms = {"show": -2, "exercise": -1, "files": -0.5, "checks": -0.4}
     rooms |= {"process": 0.5, "times": 0.7, "solver": 2.5, "multistep": 2.6, "fitted": 29.5}
-    rooms |= {"listing": 11.4, "shards": 11.5}
+    rooms |= {"listing": 11.4, "shards": 11.5, "export": 30.5}
+    rooms |= {"bridge": 32.4, "onnx": 32.5, "pipeline": 32.6}
     rooms |= {"parts": 12.5, "plan": 12.6, "coloured": 16.5, "state": 19.5, "spread": 19.6}
     rooms |= {"jit_weights": 19.7, "recorded": 23.6, "doctor": 23.7, "machine": 27.5}
     return numbers | rooms | {"field": 34.5}
