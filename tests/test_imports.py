@@ -90,8 +90,9 @@ def chapters():
     """{module: number of its notebook}; the appendix `show` is below all, `exercise`, `files` and
     `checks` above it and below the core, `process` and `times` below the paths of 01, `solver`
     below the samplers of 03, `listing` and `shards` below the folders of 12, `parts` and `plan`
-    below the checkpoints of 13, `coloured` above the rivals of 16, `state` and `spread` above 19,
-    `machine`, `recorded` and `doctor` above the trainer of 23, and `field` above 34."""
+    below the checkpoints of 13, `coloured`, `pyramid` and `mot` above the rivals of 16, `state`
+    and `spread` above 19, `machine`, `recorded` and `doctor` above the trainer of 23, and `field`
+    above 34."""
     numbers = {}
     for path in sorted((ROOT / "nbs").glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -101,7 +102,8 @@ def chapters():
             numbers[module[1]] = int(number[0]) if number else None
     rooms = {"show": -2, "exercise": -1, "files": -0.5, "checks": -0.4}
     rooms |= {"process": 0.5, "times": 0.7, "solver": 2.5, "listing": 11.4, "shards": 11.5}
-    rooms |= {"parts": 12.5, "plan": 12.6, "coloured": 16.5, "state": 19.5, "spread": 19.6}
+    rooms |= {"parts": 12.5, "plan": 12.6, "coloured": 16.5, "pyramid": 16.6, "mot": 16.7}
+    rooms |= {"state": 19.5, "spread": 19.6}
     return numbers | rooms | {"machine": 23.5, "recorded": 23.6, "doctor": 23.7, "field": 34.5}
 
 
