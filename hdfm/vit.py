@@ -47,11 +47,12 @@ def sincos_embedding(grid, dim, first="column"):
     return torch.cat([f(a) for a in angles for f in (torch.sin, torch.cos)], -1)
 
 # %% ../nbs/07_vit.ipynb #rotary
-def rotary_table(grid, dim, context):
-    """cos and sin for `rotate`, each `[context + grid², dim/2]`.
+def rotary_table(grid, dim, context, step=1):
+    """cos and sin for `rotate`, each `[context + grid², dim/2]`, of places `step` apart.
 
     The first `context` tokens have no place and are not rotated."""
-    angles = torch.cat([p * _frequencies(dim // 4) for p in _grid_positions(grid)], -1)
+    angles = torch.cat([(p * step + (step - 1) / 2) * _frequencies(dim // 4)
+                        for p in _grid_positions(grid)], -1)
     angles = torch.cat([torch.zeros(context, dim // 2), angles])
     return angles.cos(), angles.sin()
 
@@ -96,17 +97,20 @@ class Attention(nn.Module):
         self.k_norm = RMSNorm(dim // heads)
 
     def forward(self, x, cos, sin):
-        B, N, D = x.shape
+        dropout = self.dropout if self.training else 0.0
+        qkv = self.split(x, cos, sin)
+        return self.merge(F.scaled_dot_product_attention(*qkv, dropout_p=dropout))
+    def split(self, x, cos, sin):
+        "Queries, keys and values of tokens `[B, N, D]`, each `[B, heads, N, D/heads]`."
         thirds = _split_linear(self.qkv, x, 3)
-        q, k, v = (h.view(B, N, self.heads, -1) for h in thirds)   # each [B, N, heads, D/heads]
+        q, k, v = (h.unflatten(-1, (self.heads, -1)) for h in thirds)
         place = (cos[:, None], sin[:, None])                       # the same for all heads
         q = rotate(self.q_norm(q), *place).type_as(v)
         k = rotate(self.k_norm(k), *place).type_as(v)
-        q, k, v = (h.transpose(1, 2) for h in (q, k, v))           # each [B, heads, N, D/heads]
-        dropout = self.dropout if self.training else 0.0
-        h = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
-        h = self.out(h.transpose(1, 2).reshape(B, N, D))
-        return F.dropout(h, self.dropout, self.training)
+        return [h.transpose(1, 2) for h in (q, k, v)]
+    def merge(self, h):
+        "Tokens `[B, N, D]` of what each head has found."
+        return F.dropout(self.out(h.transpose(1, 2).flatten(2)), self.dropout, self.training)
 
 # %% ../nbs/07_vit.ipynb #07_vit-025
 class SwiGLU(nn.Module):
@@ -225,7 +229,6 @@ class JiT(nn.Module):
                              "choose a divisor")
         if width % heads or width // heads % 4:
             raise ValueError(f"width={width} must be heads={heads} times a multiple of 4")
-
     def reset_parameters(self):
         "Xavier; embeddings with std 0.02; zero for every modulation and for the head."
         for module in self.modules():
@@ -239,7 +242,6 @@ class JiT(nn.Module):
         for module in (*self.blocks, self): nn.init.zeros_(module.modulation[1].weight)
         nn.init.zeros_(self.head.weight)
         if self.refine: self.refine.reset()
-
     def forward(self, z, # noisy images [B, channels, image_size, image_size]
                 t, # a number or [B], in [0, 1]
                 labels=None, # [B], class numbers; num_classes or None for no class
@@ -254,10 +256,7 @@ class JiT(nn.Module):
         if z.shape[1:] != (self.channels, size, size):
             raise ValueError(f"z has shape {tuple(z.shape)}, but this model takes "
                              f"[B, {self.channels}, {size}, {size}]")
-        B = z.shape[0]
-        label = self.label(_check_labels(labels, self.num_classes, B, z.device))  # [B, width]
-        times = torch.as_tensor(t, device=z.device).expand(B)
-        condition = self.time(time_features(times).type_as(label)) + label
+        label, condition = self.embed(z, t, labels)
         x = self.tokens(z.type_as(self.position)) + self.position   # [B, grid², width]
         kept = {}
         for i, block in enumerate(self.blocks):
@@ -269,20 +268,22 @@ class JiT(nn.Module):
         x = unpatch(x, self.grid, self.patch_size, self.channels)
         x = (self.refine(x, z, condition) if self.refine else x).to(z.dtype)
         return (x, [kept[i] for i in features]) if features else x
-
+    def embed(self, z, t, labels):
+        "What is known of each image, `[B, width]`: its label, and its time and label."
+        label = self.label(_check_labels(labels, self.num_classes, len(z), z.device))
+        times = torch.as_tensor(t, device=z.device).expand(len(z))
+        return label, self.time(time_features(times).type_as(label)) + label
     def tokens(self, images):
         "`patches` of the images, as products with rows of pixels: `[B, grid², width]`."
         narrow, wide = self.patches
         waist = F.linear(patch_rows(images, self.patch_size), narrow.weight.flatten(1))
         return F.linear(waist, wide.weight.flatten(1), wide.bias)
-
     def through(self, block, x, condition):
         "One block; `checkpointing` in training computes its insides again on the way back."
         n = x.shape[1]
         inputs = (x, condition, self.cos[-n:], self.sin[-n:])
         if not (self.checkpointing and self.training): return block(*inputs)
         return checkpoint(block, *inputs, use_reentrant=False)
-
     def compile_blocks(self, **options): # of torch.compile; fullgraph and not dynamic by default
         "Compile each block, whole (`fullgraph`), in place; names of parameters stay as they are."
         options = dict(fullgraph=True, dynamic=False) | options            # two lengths: two graphs
