@@ -72,7 +72,8 @@ def _begins(critical_times, scales):
     raise ValueError(f"critical_times={tuple(critical_times)}: give {scales - 1} rising times "
                      f"between 0 and 1, one for each of the {scales} scales but the coarsest")
 
-_HELP = dict(scales="scales of the pyramid; default: 3 from 64 pixels on, 2 below",
+_HELP = dict(scales="scales of the pyramid; default: as critical_times say, or 3 from 64 pixels "
+                    "on, 2 below",
              critical_times="when each scale but the coarsest enters; default: evenly spread",
              noise_scale=HeatProbPath.help["noise_scale"], t_eps=HeatProbPath.help["t_eps"])
 
@@ -82,13 +83,14 @@ class StagedFlow(ProbPath):
 
     It is its own last stage. What belongs to a scale is in `band_clocks`, of a subclass."""
     pairs = (("x", "v"), ("v", "v"), ("x", "x"))
-    training = dict(time_sampling="uniform")
+    training = dict(time_sampling="uniform", model="MoT-XS/2")
     trained_to_end = True                        # or to where the next stage begins
     level = 0                                    # the finest scale that is there
 
     def __init__(self, shape, scales=None, critical_times=(), noise_scale=1.0, t_eps=0.05):
         shape = check_grid(shape, "spectral")
         usual = 3 if min(shape) >= 64 else 2
+        if critical_times: usual = len(critical_times) + 1
         self.scales = usual if scales is None else scales
         super().__init__(HaarOperator(shape, self.scales), noise_scale, t_eps)
         self.critical_times = tuple(critical_times)
@@ -170,6 +172,7 @@ def block_covariance(tau,      # deviation of the noise of a pixel on the fine g
 class StagedPyramidalFlow(StagedFlow):
     "Pyramidal flow (Jin et al., 2025): a stage goes from the image without its scale to it, (P.8)."
     trained_to_end = False
+    training = dict(StagedFlow.training, model="MoT-XS/2-image-shared")
     help = _HELP | dict(overlap="share of the next stage that has passed where one ends")
 
     def __init__(self, shape, scales: int | None = None,
@@ -194,8 +197,9 @@ class StagedPyramidalFlow(StagedFlow):
 class EdifyFlow(StagedLapFlow):
     "Edify Image (Atzmon et al., 2024), as the LapFlow paper has it and we read it, (P.9)."
     help = _HELP
+    training = dict(StagedFlow.training, model="MoT-XS/2-image")
 
-    def __init__(self, shape, scales: int | None = 3,
+    def __init__(self, shape, scales: int | None = None,
                  critical_times: tuple[float, ...] = (), # T_2 < T_1
                  noise_scale: float = 1.0, t_eps: float = 0.05):
         super().__init__(shape, scales, critical_times, "linear", noise_scale, t_eps)
