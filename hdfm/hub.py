@@ -33,7 +33,7 @@ from .vit import JiT, make_network
 
 # %% ../nbs/30_hub.ipynb #30_hub-007
 def build_network(sizes, path):
-    "A `JiT`, or another `kind`, of those sizes; `linear=True` among them puts it on top of the best linear answer."
+    "A network of those sizes; `linear=True` puts it on top of the best linear answer."
     sizes = dict(sizes)
     linear = sizes.pop("linear", False)
     network = make_network(**sizes)

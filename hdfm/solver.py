@@ -33,21 +33,20 @@ def time_grid(steps,         # how many steps, at least 1
     if len(set(times)) > steps: return times
     raise ValueError(f"steps={steps}: too many between start={start} and last_time={last_time}")
 
-def stage_grids(stages,    # of a path, in order
-                steps,     # of all of them together; each has one at least
-                start=0.0, # where the first is entered
-                last_time=1.0): # as of `time_grid`, for the last
-    "(stage, its times) for each: the steps are shared out by the lengths of the stages."
+# %% ../nbs/solver.ipynb #solver-102
+def stage_grids(stages,        # of a path, in order
+                steps,         # of all of them together, though each has one at least
+                start=0.0,     # where the first is entered
+                last_time=1.0, # as of `time_grid`, for the last
+               ) -> list:      # (stage, its times) for each
+    "The times of every stage of a path."
     begins = [max(start, stage.begin) for stage in stages]
     lengths = [stage.end - begin for stage, begin in zip(stages, begins)]
-    grids = []
-    left = steps
-    for stage, begin, length in zip(stages[:-1], begins, lengths):
-        n = max(1, round(steps * length / sum(lengths)))
-        grids.append((stage, torch.linspace(begin, stage.end, n + 1, dtype=torch.float64).tolist()))
-        left -= n
-    alone = len(stages) == 1
-    return [*grids, (stages[-1], time_grid(steps if alone else max(1, left), begins[-1], last_time))]
+    counts = [max(1, round(steps * length / sum(lengths))) for length in lengths[:-1]]
+    grids = [torch.linspace(begin, stage.end, n + 1, dtype=torch.float64).tolist()
+             for stage, begin, n in zip(stages, begins, counts)]
+    left = max(1, steps - sum(counts)) if counts else steps
+    return [*zip(stages, [*grids, time_grid(left, begins[-1], last_time)])]
 
 # %% ../nbs/solver.ipynb #solver-009
 NEEDS = dict(velocity="the velocity of a flow", clocks="the clocks of signal and noise",

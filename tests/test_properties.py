@@ -483,6 +483,7 @@ def test_the_empirical_posterior(way, data):
       any_times, any_times, st.sampled_from(["euler", "heun", "zzz", "", "dopri5", None]))
 def test_grids_of_times(steps, start, last, name):
     ts = call(solver.time_grid, steps, start, last)
+    call(solver.stage_grids, [process.Process()], steps, start, last)
     if ts is not None:
         assert len(ts) == steps + 1 and ts[0] == start and ts[-1] == 1
         assert all(a < b for a, b in zip(ts, ts[1:])) or start > 1 - 1e-12
