@@ -14,22 +14,27 @@ from functools import cached_property
 import torch
 
 from .baselines import HaarOperator
-from .core import WhiteNoise, check_grid, check_number, white_noise
+from .core import WhiteNoise, check_floating, check_grid, check_number, white_noise
 from .path import HeatProbPath, ProbPath, register_path
 
 # %% ../nbs/pyramid.ipynb #pyramid-007
 def down(x): # [..., H, W], both even
     "Means of 2×2 pixels: `[..., H/2, W/2]`."
+    check_floating(x)
+    if x.ndim < 2 or x.shape[-1] % 2 or x.shape[-2] % 2:
+        raise ValueError(f"images of shape {tuple(x.shape)}: both sides must be even to be halved")
     return x.unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2)).mean((-3, -1))
 
 def up(x): # [..., H, W]
     "Every pixel four times: `[..., 2H, 2W]`."
+    if x.ndim < 2: raise ValueError(f"images of shape {tuple(x.shape)}: give [..., H, W]")
     return x.repeat_interleave(2, -1).repeat_interleave(2, -2)
 
 def split_scales(x,      # images [..., H, W]
                  scales, # how many
                 ):       # a list, the finest first
     "The Laplacian pyramid of images, (P.1): what is lost at each halving, and the smallest image."
+    if scales < 1: raise ValueError(f"scales={scales}: give at least one")
     parts = []
     for _ in range(scales - 1):
         coarse = down(x)
