@@ -193,7 +193,7 @@ class StagedPyramidalFlow(StagedFlow):
         both = torch.tensor([self.begins, self.ends], dtype=torch.float64).to(t)
         begin, end = both[:, band]
         own = torch.where(t < begin, 0 * t, end * (t - begin) / (end - begin))
-        early = t < self.begin                   # not used by a stage: the path as a whole
+        early = t < self.begin - 0.001           # the path as a whole; not rounding of a stage's t
         others = torch.where(early, torch.minimum(own, t), t)
         return torch.where(band == self.top, own, others), 1 - t
 
