@@ -15,14 +15,15 @@ from typing import NamedTuple, get_args, get_origin, get_type_hints
 import torch
 
 import hdfm.baselines                            # registers the rivals' paths
-import hdfm.coloured                             # and one more
+import hdfm.coloured                             # and more; so does mot
 from .data import Purpose, derived_seed
+from .mot import network_sizes
 from .path import PATHS, PREDICTIONS, make_path, path_options
 from .presets import RECIPES
 from .process import check_clocks
 from .sampling import Sampling
 from .times import TIME_SAMPLINGS, TIME_WEIGHTINGS
-from .vit import MODELS, ORDERS, build_model
+from .vit import MODELS, ORDERS, make_network
 
 # %% ../nbs/18_config.ipynb #18_config-008
 def option(default, help, free=False):
@@ -103,7 +104,6 @@ class TrainConfig:
     log_every: int = option(10, "steps between lines of metrics.jsonl", free=True)
     log_to: tuple[str, ...] = option((), "also log to: keys of hdfm.watch.LOGGERS, such as "
                                          "tensorboard", free=True)
-
     def __post_init__(self):
         for name in ("ema", "log_to"):           # lists come from JSON, single values from people
             value = getattr(self, name)
@@ -112,25 +112,20 @@ class TrainConfig:
         _check_values(vars(self))
         object.__setattr__(self, "path_options", _complete(self.path, self.path_options or {}))
         _check_parts(self)
-
     def make_path(self, shape):
         "The path of this run for images of `shape` (H, W)."
         return make_path(self.path, shape, **self.path_options)
-
     @property
     def needs_variance(self):
         "Whether its times depend on the images."
         chosen = (TIME_SAMPLINGS.get(n) for n in (self.time_sampling, self.time_weighting))
         return any(times and times.needs_data for times in chosen)
-
     def replace(self, **options): # by their flat names
         "This configuration with other options, and with what they ask for."
         return replaced(self, options)
-
     def flat(self):
         "All its options by their flat names: a dict that JSON can hold."
         return flat_of(self)
-
     @classmethod
     def from_flat(cls, flat, # what flat() gave
                   format=3): # of the file that it was saved in
@@ -183,12 +178,16 @@ GRID = (64, 64)                                  # on which a path is tried
 def _complete(path, given):
     "All options of `path`: those `given`, and the defaults of the rest; refused if it cannot be."
     make_path(path, GRID, **given)
+    given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}  # of JSON
     return {name: given.get(name, known.default) for name, known in path_options(path).items()}
 
 def _check_parts(config):
     "Raise a one-line ValueError unless path, prediction, loss and sampler fit one another."
     path = config.make_path(GRID)
     path.check_pair(config.prediction, config.loss)
+    sizes = network_sizes(config.model, path)
+    if config.shard and "kind" in sizes:
+        raise ValueError(f"shard: {config.model} cannot be spread; leave out --shard")
     config.sampling.check(path, config.prediction)
     if config.needs_variance: check_clocks(path)
 
@@ -343,8 +342,9 @@ def build(config, # a TrainConfig
           num_classes,             # 0 if there are none
          ): # (network, path)
     "A seeded new network for images of that shape, and the path it is to learn."
+    path = config.make_path((height, width))
+    sizes = network_sizes(config.model, path, channels=channels, num_classes=num_classes,
+                          prediction=config.prediction, position_order=config.position_order)
     with torch.random.fork_rng(devices=[]):                    # puts the caller's state back
         torch.default_generator.manual_seed(derived_seed(config.seed, 0, Purpose.WEIGHTS))
-        model = build_model(config.model, height, channels, num_classes, config.prediction,
-                            config.position_order)
-    return model, config.make_path((height, width))
+        return make_network(**sizes), path

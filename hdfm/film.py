@@ -29,8 +29,9 @@ def drawn(loaded, labels, seed, sampling):
     generator = torch.Generator().manual_seed(seed)
     like = torch.empty(len(labels), model.channels, *path.operator.shape)
     start = path.start(like, generator)
-    images = sampling.generate(model, path, labels.to(device), z=start.to(device),
-                               t_start=path.t_min, generator=generator)
+    first = path.stages[0].on_grid(start).to(device)
+    images = sampling.generate(model, path, labels.to(device), z=first, t_start=path.t_min,
+                               generator=generator)
     return start, images.cpu()
 
 def way(loaded, labels, seed=0, sampling=None, frames=11):

@@ -25,18 +25,20 @@ from .data import class_labels
 from .exact import LinearPlus
 from .files import read_json, read_text
 from .jit_weights import read_jit
+from .mot import network_sizes
 from .path import PATHS, make_path
 from .run import LoadedRun, RunError, RunFolder
 from .sampling import Sampling, predictor
 from .state import check_sizes, weight_shapes
-from .vit import MODELS, JiT
+from .vit import JiT, make_network
 
 # %% ../nbs/30_hub.ipynb #30_hub-007
 def build_network(sizes, path):
-    "A `JiT` of those sizes; `linear=True` among them puts it on top of the best linear answer."
+    "A network of those sizes; `linear=True` puts it on top of the best linear answer."
     sizes = dict(sizes)
     linear = sizes.pop("linear", False)
-    return LinearPlus(JiT(**sizes), path) if linear else JiT(**sizes)
+    network = make_network(**sizes)
+    return LinearPlus(network, path) if linear else network
 
 def build_path(options):
     "The path of a dict of `kind` (a name in `PATHS`), `shape` and the options of that path."
@@ -158,7 +160,7 @@ def check_described(network, path, weights):
     check_sizes(sizes["channels"], side, side, sizes["num_classes"], sizes["patch_size"])
     if list(path.get("shape", ())) != [side, side]:
         raise ValueError(f"a path of the shape {path.get('shape')} for images of {side} pixels")
-    shapes = weight_shapes(JiT, sizes)
+    shapes = weight_shapes(make_network, sizes)
     if network.get("linear"): shapes = {f"network.{name}": v for name, v in shapes.items()}
     check_shapes("the file of weights", {k: v for k, v in weights.items() if k in shapes}, shapes)
 
@@ -207,10 +209,9 @@ class FlowModel(TrainedModel, PyTorchModelHubMixin, library_name="hdfm", license
         "The averaged weights of a run folder of `hdfm train`."
         loaded = RunFolder(run).load()
         config, network, path, info = loaded
-        channels, height, _, num_classes = info["sizes"]
-        sizes = dict(MODELS[config.model], image_size=height, channels=channels,
-                     num_classes=num_classes, prediction=config.prediction,
-                     position_order=config.position_order)
+        channels, _, _, num_classes = info["sizes"]
+        sizes = network_sizes(config.model, path, channels=channels, num_classes=num_classes,
+                              prediction=config.prediction, position_order=config.position_order)
         where = dict(kind=config.path, shape=list(path.operator.shape), **config.path_options)
         model = cls(sizes, where, config.sampling, told_of(loaded))
         model.network = network
@@ -257,7 +258,8 @@ class FlowModel(TrainedModel, PyTorchModelHubMixin, library_name="hdfm", license
 
     def generate_model_card(self, **kwargs):
         network = self._hub_mixin_config["network"]
-        name = "JiT, depth {depth}, width {width}, patch {patch_size}".format(**network)
+        name = "{kind}, depth {depth}, width {width}, patch {patch_size}".format(
+            **{"kind": "JiT"} | network)
         if network.get("linear"): name = f"LinearPlus on a {name}"
         parameters = f"{sum(p.numel() for p in self.parameters()):,}"
         card = super().generate_model_card(name=name, parameters=parameters, path=repr(self.path),

@@ -104,6 +104,19 @@ def training_loss(model,  # called as (z, t, labels); has num_classes and, if no
     layersync = check_number("layersync", layersync, 0, 1e6, "give a weight of at least 0")
     prediction = getattr(model, "prediction", "x")
     path.check_pair(prediction, loss)
+    n = len(path.stages)
+    if len(images) < n: raise ValueError(f"{len(images)} images for {n} stages; give one for each")
+    total = 0.0
+    for i, stage in enumerate(path.stages):                # each image is for one of them, in turn
+        mine = stage.on_grid(images[i::n])
+        part = _stage_loss(model, stage, mine, labels[i::n], prediction, loss, label_drop, times,
+                           counted, layersync, generator)
+        total = total + part * (len(mine) / len(images))
+    return total
+
+def _stage_loss(model, path, images, labels, prediction, loss, label_drop, times, counted,
+                layersync, generator):
+    "The loss of `images` on the grid of `path`, which has no stages of its own."
     drawn = times.sample(len(images), generator, images.device)
     t = path.training_time(drawn)
     t_images = spread_time(t, images)            # in [0, 1] by construction: nobody looks

@@ -25,6 +25,9 @@ class Process:
     pairs = ()                                   # (prediction, loss) that it can learn
     operator = None                              # has `.shape`, `.modes(x)`, `.pixels(X, like)`
     prior = None                                 # `WhiteNoise` or `BlurredGaussian`: its beginning
+    stages = property(lambda self: (self,))      # the paths, each on its grid, that it consists of
+    begin = property(lambda self: self.t_min)    # as a stage it is sampled from here
+    end = 1.0                                    # to here
 
     def offers(self, prediction):
         "What a solver may use: of velocity, clocks, target, noise, laplacian and chain."
@@ -41,6 +44,12 @@ class Process:
     def start(self, like, generator=None):
         "Where sampling begins: points at `t_min`, like `like`."
         return self.prior.sample(like, generator)
+    def on_grid(self, images):
+        "Images of the whole path, on the grid of this stage."
+        return images
+    def enter(self, z, before, generator=None):
+        "The point at which this stage begins, from that where the stage `before` ends."
+        raise ValueError(f"path={self.name or type(self).__name__} has a single stage")
     def fit(self, images):
         "Fit a beginning that is made of data to `images` `[N, C, *shape]`; returns the path."
         self.prior.fit([images])

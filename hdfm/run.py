@@ -26,10 +26,11 @@ from .checkpoint import (CheckpointError, check_shapes, load_tensors, prune_chec
                              save_tensors, write_whole)
 from .config import FORMAT, TrainConfig, build, flat_options
 from .files import Place, check_output, json_lines, read_json
+from .mot import network_sizes
 from .path import Process
 from .spread import States
 from .state import check_sizes, weight_shapes
-from .vit import MODELS, JiT
+from .vit import MODELS, make_network
 
 # %% ../nbs/20_run.ipynb #20_run-006
 class RunError(ValueError):
@@ -265,17 +266,14 @@ class RunState(RunFiles):
             prune_checkpoints(self.checkpoints, step, config.keep, config.keep_every)
         ranks.on_first(self.check_place)
         self.states.save(step, self.parts(training), ranks, publish)
-
     def parts(self, training):
         "What of a training is saved and restored."
         return training.model, training.averages, training.optimizer
-
     def has_weights(self, step, config):
         "Whether the averaged weights of that step are there, and whole."
         files = [self.weights_file(config, decay) for decay in config.ema]
         try: return all(load_tensors(file, "model")[1].get("step") == step for file in files)
         except (CheckpointError, OSError): return False
-
     def resume(self,
                training, # what is filled with the state
                ranks,
@@ -289,7 +287,6 @@ class RunState(RunFiles):
             said = "; ".join(problems)
             tqdm.write(f"hdfm: {said}: continuing from step {info['step']}", file=sys.stderr)
         return info["step"]
-
     def check_new(self):
         "A RunError if a run without checkpoints has weights."
         if not (self.path / "model.safetensors").exists(): return
@@ -343,8 +340,9 @@ class RunFolder(RunDoor, RunLock, RunLog, RunBadImages, RunState):
             channels, height, width, num_classes = info["sizes"]
             check_sizes(channels, height, width, num_classes, MODELS[config.model]["patch_size"])
             if not {"step", "ema"} <= set(info): raise ValueError("no step, or no ema")
-            sizes = dict(image_size=height, channels=channels, num_classes=num_classes)
-            return weight_shapes(JiT, MODELS[config.model] | sizes)
+            sizes = network_sizes(config.model, config.make_path((height, width)),
+                                  channels=channels, num_classes=num_classes)
+            return weight_shapes(make_network, sizes)
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{file} does not say rightly what it holds ({error}); restore "
                                   "a copy, or train again") from None

@@ -15,7 +15,7 @@ import torch
 from .checks import checked_labels
 from .core import check_number, white_noise
 from .solver import (NEEDS, SOLVERS, check_solver, checked_fit, diffeq_solver, evaluations,
-                         known_solver, register_solver, solvers_for, time_grid)
+                         known_solver, register_solver, solvers_for, stage_grids, time_grid)
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-012
 @register_solver({"velocity"})
@@ -265,11 +265,9 @@ class Sampling:
             raise ValueError(f"guidance_interval={times}: give two times, the earlier first")
         if self.precision not in ("fp32", "bf16"):
             raise ValueError(f"unknown precision {self.precision!r}; choose one of fp32, bf16")
-
     def replace(self, **options):
         "A copy with other values; None leaves a value as it is."
         return replace(self, **{name: v for name, v in options.items() if v is not None})
-
     def check(self, path,     # the path to be sampled
               prediction="x", # what the network predicts
              ):
@@ -278,7 +276,6 @@ class Sampling:
         if self.solver == "chain" and (self.steps, self.last_time) != (path.levels, 1):
             raise ValueError(f"path={path.name} is sampled level by level: give sample_steps="
                              f"{path.levels} (as many as levels) and last_time=1")
-
     def suited(self, path,     # the path to be sampled
                prediction="x", # what the network predicts
                given=(),       # names of fields that must stay
@@ -291,12 +288,10 @@ class Sampling:
         if own.get("solver", self.solver) == "chain" and "chain" in names:
             own |= dict(steps=path.levels, last_time=1.0)
         return self.replace(**{name: v for name, v in own.items() if name not in given})
-
     def times(self, start=0.0): # where sampling begins
         "The times of the solver."
         if self.solver == "fitted": return [*checked_fit(self.fits, self.steps, start)[0]]
         return time_grid(self.steps, start, self.last_time)
-
     def evaluations(self, start=0.0, # where sampling begins
                    ):                # a whole number, or None
         "Evaluations of the network for one image, with those that guidance adds; None: not known."
@@ -305,7 +300,6 @@ class Sampling:
         times = asks(self.times(start))
         guidance = (self.guidance_scale, self.guidance_interval)
         return len(times) + sum(_is_doubled(t, *guidance) for t in times)
-
     @torch.no_grad()
     def generate(self, model, # a network model(z, t, labels) with num_classes and channels
                  path,        # the path it was trained on
@@ -316,18 +310,24 @@ class Sampling:
         "One image for every label."
         self.check(path, getattr(model, "prediction", "x"))
         labels = checked_labels(labels, model.num_classes)
-        like = torch.empty(len(labels), model.channels, *path.operator.shape, device=labels.device)
-        z, t_start = _beginning(path, like, z, t_start, generator)
-        predict = predictor(model, path, labels, self.guidance_scale, self.guidance_interval,
-                            self.precision)
-        ts = self.times(t_start)
+        ahead = [stage for stage in path.stages[:-1] if t_start is None or t_start < stage.end]
+        stages = [*ahead, path.stages[-1]]
+        shape = (model.channels, *stages[0].operator.shape)
+        like = torch.empty(len(labels), *shape, device=labels.device)
+        z, t_start = _beginning(stages[0], like, z, t_start, generator)
+        guidance = (labels, self.guidance_scale, self.guidance_interval, self.precision)
+        grids = stage_grids(stages, self.steps, t_start, self.last_time)
+        if self.solver == "fitted": grids = [(path, self.times(t_start))]
         solver = SOLVERS[self.solver]
         training = model.training
         more = (generator,) if solver.stochastic else ()
         if self.solver == "fitted": more = checked_fit(self.fits, self.steps)[1:]
         try:
             model.eval()
-            return solver(predict, path, z, ts, *more).clamp(-1, 1)
+            for i, (stage, ts) in enumerate(grids):
+                if i: z = stage.enter(z, stages[i - 1], generator)
+                z = solver(predictor(model, stage, *guidance), stage, z, ts, *more)
+            return z.clamp(-1, 1)
         finally:
             model.train(training)
 

@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hdfm import (baselines, checks, coloured, core, exact, metrics, objective, path, process,
-                  restore, sampling, solver, spectra, times, vit)
+                  pyramid, restore, sampling, solver, spectra, times, vit)
 
 MODULES = (checks, core, process, times, path, exact, solver, sampling, spectra, objective,
-           metrics, baselines, coloured)
+           metrics, baselines, coloured, pyramid)
 TESTS = 24  # among which they are shared
 SECONDS = 5  # the longest that one call may take
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -328,6 +328,20 @@ def paths(draw, grid=None):
     return made.fit(make((9, 1, *shape), torch.float64, seed=draw(seeds)))
 
 
+@many(st.sampled_from([(4, 4), (8, 4), (2, 6), (3, 4), (4,)]), st.integers(-1, 4), st.data())
+def test_a_pyramid(grid, scales, data):
+    _, x = data.draw(images(grid, st.sampled_from([(2, 1), (1, 3), (2,), (0, 1), ()])))
+    call(pyramid.down, x)
+    call(pyramid.up, x)
+    call(pyramid.pyramid_loss, x, scales)
+    call(pyramid.block_covariance, 0.5, 0.3, 0.4)
+    parts = call(pyramid.split_scales, x, scales)
+    if parts is None or not is_finite((x,)):
+        return
+    again = call(pyramid.join_scales, parts)
+    assert like(again, x) and near(again, x, 8)
+
+
 @many(paths(), st.data())
 def test_a_path_and_its_conversions(way, data):
     grid = way.operator.shape
@@ -483,6 +497,7 @@ def test_the_empirical_posterior(way, data):
       any_times, any_times, st.sampled_from(["euler", "heun", "zzz", "", "dopri5", None]))
 def test_grids_of_times(steps, start, last, name):
     ts = call(solver.time_grid, steps, start, last)
+    call(solver.stage_grids, [process.Process()], steps, start, last)
     if ts is not None:
         assert len(ts) == steps + 1 and ts[0] == start and ts[-1] == 1
         assert all(a < b for a, b in zip(ts, ts[1:])) or start > 1 - 1e-12
@@ -765,7 +780,7 @@ def test_the_cached_eigenvalues_are_ours():
 def test_nothing_is_left_out():
     """Every public function and class of these modules was called above."""
     not_called = {"Process", "register_path", "ProbPath", "PathSample", "UniformTime",
-                  "LogitNormalTime", "digit_reader", "full_precision", "checked"}
+                  "LogitNormalTime", "digit_reader", "full_precision", "checked", "StagedFlow"}
     not_called |= {f.__name__ for f in (baselines.InverseHeat, baselines.BlurringDiffusion)}
     missing = []
     for module in MODULES:
