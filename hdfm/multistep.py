@@ -12,8 +12,9 @@ import math
 import numpy
 import torch
 
-from .core import check_number, white_noise
-from .solver import MOST_STEPS, register_solver
+from .checks import check_number, check_time
+from .core import white_noise
+from .solver import MOST_STEPS, register_solver, time_grid
 from .times import VisibleTime
 
 # %% ../nbs/multistep.ipynb #multistep-007
@@ -25,7 +26,9 @@ def polynomial_weights(places,  # of the known predictions, tensors that broadca
     powers = [torch.stack([place**m for place in places], -1) for m in range(len(moments))]
     matrix = torch.stack(powers, -2)
     right = torch.stack(torch.broadcast_tensors(*moments), -1)
-    return torch.linalg.solve(*_fitting(matrix, right)).unbind(-1)
+    try: return torch.linalg.solve(*_fitting(matrix, right)).unbind(-1)
+    except torch.linalg.LinAlgError:
+        raise ValueError("two predictions at the same place; give each its own") from None
 
 def _fitting(matrix, right):
     "Both with the same leading axes."
@@ -36,6 +39,7 @@ def _fitting(matrix, right):
 def deis_moments(path, times, t_next, like):
     "(places in t, moments) of a step to `t_next` < 1 with predictions at `times`, newest first."
     t = times[0]
+    if t_next >= 1: raise ValueError(f"t_next={t_next}: there a/s has no end; take one below 1")
     nodes, weights = (torch.from_numpy(x) for x in numpy.polynomial.legendre.leggauss(24))
     theta = (t + t_next) / 2 + nodes * (t_next - t) / 2
     many = like.expand(len(theta), *like.shape[1:])
@@ -75,6 +79,13 @@ def log_snr_moments(path, times, t_next, like, speed=1):
     return places, [a_next * integral / speed**m for m, integral in enumerate(integrals)]
 
 # %% ../nbs/multistep.ipynb #multistep-013
+def _times(known, t_next):
+    "The times of the known predictions, if a step to `t_next` can begin at the first."
+    times = [t for t, _ in known]
+    for t in (*times, t_next): check_time(t)
+    if times[0] < 1: return times
+    raise ValueError(f"t={times[0]}: a step begins before 1")
+
 def multistep_step(path,  # one with clocks
                    known, # [(time, modes of the clean image)], that of `z` first
                    z,     # the point at the first of these times, [B, C, *shape]
@@ -82,7 +93,7 @@ def multistep_step(path,  # one with clocks
                    moments=log_snr_moments, # or `deis_moments`
                   ):      # the point at t_next, like z
     "The exact step (M.1) with a polynomial through the known predictions."
-    times = [t for t, _ in known]
+    times = _times(known, t_next)
     if len(times) == 1: moments = log_snr_moments    # a constant, in whatever variable
     like = torch.empty(1, *z.shape[1:], dtype=torch.float64)
     keep = path.clocks(t_next, like)[1] / path.clocks(times[0], like)[1]
@@ -121,7 +132,8 @@ unipc = _registered("unipc", 2, corrected=True)
 # %% ../nbs/multistep.ipynb #multistep-021
 def stochastic_step(path, known, z, t_next, generator=None):
     "A draw at `t_next` by (M.4), from predictions as of `multistep_step`."
-    times = [t for t, _ in known]
+    times = _times(known, t_next)
+    if t_next < times[0]: raise ValueError(f"t_next={t_next}: give a time after {times[0]}")
     like = torch.empty(1, *z.shape[1:], dtype=torch.float64)
     s, s_next = (path.clocks(t, like)[1] for t in (times[0], t_next))
     h = log_snr(path, t_next, like) - log_snr(path, times[0], like)
@@ -158,6 +170,6 @@ def visible_grid(steps,    # at least 1
                  variance, # of each mode of the images
                 ) -> list: # steps + 1 times from 0 to 1
     "Times between which equal shares of the images' variance come into sight."
-    shares = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+    shares = torch.tensor(time_grid(steps), dtype=torch.float64)
     inner = VisibleTime(path, variance, uniform=0).quantile(shares[1:-1])
     return [0.0, *inner.tolist(), 1.0]

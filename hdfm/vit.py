@@ -265,8 +265,9 @@ class JiT(nn.Module):
         return (x, [kept[i] for i in features]) if features else x
     def embed(self, z, t, labels):
         "What is known of each image, `[B, width]`: its label, and its time and label."
-        label = self.label(_check_labels(labels, self.num_classes, len(z), z.device))
-        times = torch.as_tensor(t, device=z.device).expand(len(z))
+        n = z.shape[0]                           # not len(z), which would fix it in an export
+        label = self.label(_check_labels(labels, self.num_classes, n, z.device))
+        times = torch.as_tensor(t, device=z.device).expand(n)
         return label, self.time(time_features(times).type_as(label)) + label
     def tokens(self, images):
         "`patches` of the images, as products with rows of pixels: `[B, grid², width]`."

@@ -16,12 +16,12 @@ from conftest import EXAMPLES, longest, tally
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hdfm import (baselines, checks, coloured, core, exact, metrics, objective, path, process,
-                  pyramid, restore, sampling, solver, spectra, times, vit)
+from hdfm import (baselines, checks, coloured, core, exact, metrics, multistep, objective, path,
+                  process, pyramid, restore, sampling, solver, spectra, times, vit)
 
-MODULES = (checks, core, process, times, path, exact, solver, sampling, spectra, objective,
-           metrics, baselines, coloured, pyramid)
-TESTS = 24  # among which they are shared
+MODULES = (checks, core, process, times, path, exact, solver, sampling, multistep, spectra,
+           objective, metrics, baselines, coloured, pyramid)
+TESTS = 25  # among which they are shared
 SECONDS = 5  # the longest that one call may take
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 WHOLE = (torch.int64, torch.uint8)
@@ -555,6 +555,34 @@ def test_steps(way, data, t, t_next):
         found = call(step, way, z, z, t, t_next, finite=t_next != 0 and way.has_noise)
         assert found is None or like(found, z)
     call(sampling.diffeq_solver("rk4"), lambda z, t: z, way, z, [0.2, 0.4])
+    call(multistep.log_snr, way, t, z[:1])
+    known = call(lambda: [(t, way.operator.modes(z)), (0.1, way.operator.modes(z))], finite=False)
+    for step in (multistep.multistep_step, multistep.stochastic_step):
+        for some in (known, known and known[:1]):
+            found = known and call(step, way, some, z, t_next, finite=False)
+            assert found is None or like(found, z)
+    for moments in (multistep.deis_moments, multistep.log_snr_moments):
+        found = call(moments, way, [t, 0.1], t_next, torch.zeros(1, *z.shape[1:]).double(),
+                     finite=False)
+        found = found and call(multistep.polynomial_weights, *found, finite=False)
+        assert found is None or len(found) == 2
+
+
+@many(paths(), st.integers(1, 3), st.one_of(st.integers(-2, 9), odd_numbers), any_times, any_times)
+def test_multistep_solvers_and_grids(way, order, steps, first, last):
+    grid = call(multistep.log_snr_grid, steps, first, last)
+    assert grid is None or (len(grid) == steps + 1 and grid[0] == 0 and grid[-1] == 1)
+    grid = call(multistep.visible_grid, steps, way, torch.ones(way.operator.shape))
+    assert grid is None or len(grid) == steps + 1
+    assert call(solver.checked_fit, [((0.0, 0.5, 1.0), (0.0, 1.0))], steps) is None or steps == 2
+    assert call(checks.checked_labels, [0, order], 3).tolist() == [0, order]
+    solve = call(multistep.multistep_solver, order)
+    if {"clocks", "target", "noise"} <= way.offers("x"):
+        z = torch.ones(1, 1, *way.operator.shape).double()
+        ts = [way.t_min + 0.1, 0.5, 0.9]
+        for method in (solve, sampling.two_step):
+            assert torch.isfinite(call(method, lambda z, t: z, way, z, ts)).all()
+        assert call(sampling.to_middle, ts)[0] == 0
 
 
 class Network(torch.nn.Module):
