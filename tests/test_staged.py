@@ -8,18 +8,44 @@ import pytest
 
 from conftest import hdfm
 from hdfm.config import PRESETS
+from hdfm.train import fit
 
 LENGTH = "--steps 12 --warmup 2 --save-every 3 --log-every 1".split()
 SMALL = "--batch-size 32 --sample-rows 1 --sample-every 1000 --proxy-every 0".split()
 START = "import sys; from hdfm.cli import main; sys.exit(main())"
-LONG = [pytest.param(path, marks=pytest.mark.long) for path in ("pyramidal-staged", "edify")]
+PATHS = ("lapflow-staged", "pyramidal-staged", "edify")
 
 
 def words(out, path, *more):
     return ["train", "digits", "--path", path, "--out", str(out), *LENGTH, *SMALL, *more]
 
 
-@pytest.mark.parametrize("path", ["lapflow-staged", *LONG])
+def weights(out):
+    return (out / "model.safetensors").read_bytes()
+
+
+class Soon(list):
+    """Asks a run to stop, after it was looked at a few times."""
+    looks = 0
+
+    def __bool__(self):
+        self.looks += 1
+        return self.looks > 2
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_stopped_run_goes_on_to_the_same_bits(path, tmp_path):
+    small = dict(steps=6, batch_size=16, warmup=1, sample_rows=1, save_every=2, sample_steps=2)
+    config = PRESETS["digits"].replace(path=path, **small)
+    whole = fit(config, tmp_path / "whole", device="cpu")
+    stopped = fit(config, tmp_path / "stopped", device="cpu", stop=Soon())
+    assert weights(whole) != weights(stopped)
+    fit(config, stopped, resume=True, device="cpu")
+    assert weights(whole) == weights(stopped)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("path", PATHS)
 def test_a_killed_run_goes_on_to_the_same_bits(path, tmp_path):
     whole = tmp_path / "whole"
     killed = tmp_path / "killed"
@@ -34,8 +60,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(path, tmp_path):
     for out, how in ((whole, "never"), (killed, "auto")):
         done = hdfm(*words(out, path, "--resume", how))
         assert done.returncode == 0, done.stderr
-    weights = [(out / "model.safetensors").read_bytes() for out in (whole, killed)]
-    assert weights[0] == weights[1]
+    assert weights(whole) == weights(killed)
 
 
 def test_a_network_of_one_grid_is_refused():
