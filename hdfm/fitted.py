@@ -10,6 +10,7 @@ import torch
 
 from .core import mean_and_deviation, moments
 from .data import as_floats, epoch_order
+from .process import check_one_flow
 from .times import VisibleTime
 
 # %% ../nbs/fitted.ipynb #fitted-007
@@ -40,7 +41,7 @@ def fit_two_step(path,     # of two clocks with noise, such as HeatProbPath
     "The two-step method of so many evaluations that is best for Gaussian images, by (F.2)."
     if not (type(steps) is int and 2 <= steps <= 50):
         raise ValueError(f"steps={steps}: give a whole number from 2 to 50")
-    if len(path.stages) > 1: raise ValueError(f"path={path.name} has stages: nothing fits them all")
+    check_one_flow(path)
     seen = VisibleTime(path, variance, uniform=0.5)
     shares = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
     begun = [shares.diff(), seen.quantile(shares).diff()]

@@ -10,6 +10,7 @@ import math
 
 import torch
 
+from .process import check_one_flow
 from .sampling import SOLVERS, check_solver, time_grid
 
 # %% ../nbs/35_reverse.ipynb #35_reverse-008
@@ -26,6 +27,7 @@ def invert(predict,       # x̂ at (z, t)
     A ValueError if the solver draws noise, or `t_end` is not between the path's start and 1.
     """
     check_solver(solver, path)
+    check_one_flow(path)
     if SOLVERS[solver].stochastic:
         raise ValueError(f"solver={solver} draws fresh noise, which cannot be undone; use heun")
     if not path.t_min < t_end < 1:
@@ -62,6 +64,7 @@ def divergence(velocity,    # a differentiable function of z, which acts on each
 def _check_density(path, t_end, probes):
     "Raise a ValueError unless `path` has a density at `t_end` that `log_likelihood` can find."
     check_solver("dopri5", path)
+    check_one_flow(path)
     if not path.has_noise:
         raise ValueError("a path without noise has no density to begin with; use a HeatProbPath")
     if not 0 < t_end <= 1 - path.t_eps:

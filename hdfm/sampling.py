@@ -110,13 +110,16 @@ def exponential(predict, path, z, ts):
 @register_solver({"clocks", "target"})
 def exponential_2m(predict, path, z, ts):
     "Exponential steps with x̂ extrapolated to mid-step: second order, one evaluation a step."
-    return two_step(predict, path, z, ts)
+    return _two_step(predict, path, z, ts, to_middle(ts))
 
 @register_solver({"clocks", "target"}, name="fitted")
 def two_step(predict, path, z, ts, ahead=None):
     "The same with x̂ carried on by given shares of its change, one a step; to mid-step if None."
+    return _two_step(predict, path, z, ts, to_middle(ts) if ahead is None else ahead)
+
+def _two_step(predict, path, z, ts, ahead):
     last = None
-    for t, t_next, share in zip(ts, ts[1:], to_middle(ts) if ahead is None else ahead):
+    for t, t_next, share in zip(ts, ts[1:], ahead):
         x_hat = carried = predict(z, t)
         if last is not None: carried = x_hat + share * (x_hat - last)
         z = exponential_step(path, carried, z, t, t_next)

@@ -555,6 +555,7 @@ def test_steps(way, data, t, t_next):
         found = call(step, way, z, z, t, t_next, finite=t_next != 0 and way.has_noise)
         assert found is None or like(found, z)
     call(sampling.diffeq_solver("rk4"), lambda z, t: z, way, z, [0.2, 0.4])
+    call(process.check_one_flow, way)
     call(multistep.log_snr, way, t, z[:1])
     known = call(lambda: [(t, way.operator.modes(z)), (0.1, way.operator.modes(z))], finite=False)
     for step in (multistep.multistep_step, multistep.stochastic_step):

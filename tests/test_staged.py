@@ -5,9 +5,13 @@ import sys
 import time
 
 import pytest
+import torch
 
 from conftest import hdfm
 from hdfm.config import PRESETS
+from hdfm.fitted import fit_two_step
+from hdfm.pyramid import StagedLapFlow
+from hdfm.reverse import invert, log_likelihood
 from hdfm.train import fit
 
 LENGTH = "--steps 12 --warmup 2 --save-every 3 --log-every 1".split()
@@ -68,3 +72,17 @@ def test_a_network_of_one_grid_is_refused():
         PRESETS["digits"].replace(path="edify", model="JiT-XS/2")
     with pytest.raises(ValueError, match="shard"):
         PRESETS["digits"].replace(path="edify", shard=True)
+
+
+def test_what_needs_one_flow_says_so():
+    """Between stages no flow leads, so nothing is undone, weighed or fitted across them."""
+    way = StagedLapFlow((8, 8), 2)
+    z = torch.zeros(1, 1, 8, 8)
+    calls = (
+        lambda: invert(lambda z, t: z, way, z),
+        lambda: log_likelihood(lambda z, t: z, way, z),
+        lambda: fit_two_step(way, torch.ones(8, 8), 4),
+    )
+    for call in calls:
+        with pytest.raises(ValueError, match="has stages, and no flow leads"):
+            call()
