@@ -1,7 +1,7 @@
 """A flow map distilled from the bundled fashion network: one and two evaluations against the
 solvers of its teacher at 1 to 50.
 
-    make benchmark-flow_map                           # or: python benchmarks/flow_map.py
+    make benchmark-flow-map                           # or: python benchmarks/flow_map.py
 
 The student is the teacher with a second time as input. It is asked for the x̂ whose exponential
 step from t to s lands where the teacher's flow lands, for the three pairs of the times 0, m and 1;
