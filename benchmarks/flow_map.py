@@ -5,7 +5,7 @@ solvers of its teacher at 1 to 50.
 
 The student is the teacher with a second time as input. It is asked for the x̂ whose exponential
 step from t to s lands where the teacher's flow lands, for the three pairs of the times 0, m and 1;
-by m half of the images' variance has come into sight. A dozen minutes on one core. What is done
+by m half of the images' variance has come into sight. Twelve minutes on one core. What is done
 is kept under runs/flow-map: trajectories, each student every hundred steps, each distance.
 """
 
@@ -27,6 +27,7 @@ from torch import nn
 from tqdm import tqdm
 
 from hdfm.checkpoint import write_whole
+from hdfm.core import dct
 from hdfm.data import as_bytes, class_labels, load_data
 from hdfm.evaluate import block_generator
 from hdfm.features import features_of
@@ -142,7 +143,8 @@ def trained(teacher, taught, middle, seed, bar):
         state = torch.load(file, weights_only=True)
         student.load_state_dict(state["student"])
         search.load_state_dict(state["search"])
-        begun, losses = state["step"], state["losses"]
+        begun = state["step"]
+        losses = state["losses"]
     for step in range(begun, STEPS):
         generator = torch.Generator().manual_seed(1_000_000 * (seed + 1) + step)
         chosen = torch.randint(TRAJECTORIES, (BATCH,), generator=generator)
@@ -150,7 +152,8 @@ def trained(teacher, taught, middle, seed, bar):
         for group in search.param_groups:
             falling = (1 + math.cos(math.pi * step / STEPS)) / 2
             group["lr"] = RATE * min((step + 1) / WARMUP, falling)
-        points, labels = taught["points"], taught["labels"][chosen]
+        points = taught["points"]
+        labels = taught["labels"][chosen]
         landed = student(points[first, chosen], times[first], times[last], labels)
         loss = (landed - points[last, chosen]).square().mean()
         search.zero_grad()
@@ -242,6 +245,11 @@ def judged(teacher, students, middle):
             lambda: solved(teacher, noise, labels, solver, ts, extra),
         )
         rows.append(dict(who="teacher", solver=solver, grid=grid, evaluations=n, distance=distance))
+    ts = grid_through(middle, HALF_STEPS)
+    distance = judge.distance(
+        "what is taught", lambda: solved(teacher, noise, labels, "exponential_2m", ts)
+    )
+    rows.append(dict(who="what is taught", evaluations=2 * HALF_STEPS, distance=distance))
     for seed, student in students.items():
         for times in ([0.0, 1.0], [0.0, middle, 1.0]):
             n = len(times) - 1
@@ -271,6 +279,62 @@ def off_the_teacher(teacher, students, middle):
             images = mapped(student, noise, labels, times)
             note(images, who="map", seed=seed, evaluations=len(times) - 1)
     return found
+
+
+def ring_power(images):
+    """The power of images in four rings of frequency, with limits 4, 8 and 14."""
+    index = torch.arange(28.0)
+    radius = (index[:, None] ** 2 + index**2).sqrt()
+    ring = torch.bucketize(radius, torch.tensor([4.0, 8.0, 14.0]), right=True)
+    modes = dct(images.double())
+    return torch.stack([modes[..., ring == k].square().sum() for k in range(4)])
+
+
+@torch.no_grad()
+def losses_by_pair(students, points, labels, middle):
+    """{pair: the loss of each student} on the points of trajectories."""
+    times = [0.0, middle, 1.0]
+    found = {}
+    for name, i, j in (("0 to 1", 0, 2), ("0 to m", 0, 1), ("m to 1", 1, 2)):
+        landed = [flow(points[i], times[i], times[j], labels) for flow in students.values()]
+        found[name] = [round((z - points[j]).square().mean().item(), 6) for z in landed]
+    return found
+
+
+def closer(teacher, students, taught, middle, n=200):
+    """Losses on trajectories that were taught and on new ones, and the power of images by
+    frequency, as a share of that of the teacher's images in 64 steps."""
+    noise = teacher.path.start(torch.empty(n, 1, 28, 28), block_generator(7))
+    labels = class_labels(n, 10)
+    new = trajectories(teacher, noise, labels, middle, HALF_STEPS)
+    fine = trajectories(teacher, noise, labels, middle, 4 * HALF_STEPS)[2].clamp(-1, 1)
+    chosen = torch.arange(n)
+    old = taught["points"][:, chosen], taught["labels"][chosen]
+    images = {"what is taught": [new[2].clamp(-1, 1)]}
+    for times in ([0.0, 1.0], [0.0, middle, 1.0]):
+        made = [mapped(student, noise, labels, times) for student in students.values()]
+        images[f"map, {len(times) - 1}"] = made
+    whole = ring_power(fine)
+
+    def share(made):
+        found = torch.stack([ring_power(x) / whole for x in made]).mean(0)
+        return [round(x, 4) for x in found.tolist()]
+
+    return dict(
+        n=n,
+        losses_taught=losses_by_pair(students, *old, middle),
+        losses_new=losses_by_pair(students, new, labels, middle),
+        taught_off_the_flow=round((new[2].clamp(-1, 1) - fine).square().mean().sqrt().item(), 4),
+        power={name: share(made) for name, made in images.items()},
+    )
+
+
+def spent(seconds):
+    """The seconds of processor time of all runs so far."""
+    file = FOLDER / "seconds.json"
+    before = json.loads(file.read_text()) if file.exists() else 0
+    write_whole(file, json.dumps(before + seconds).encode())
+    return before + seconds
 
 
 def pictures(teacher, student, middle):
@@ -320,10 +384,11 @@ def main():
         real=real,
         distances=rows,
         errors=off_the_teacher(teacher, students, middle),
-        core_seconds=round(time.process_time() - begun),
+        closer=closer(teacher, students, taught, middle),
     )  # fmt: skip
+    result["core_seconds"] = round(spent(time.process_time() - begun))
     out = RESULTS / f"{datetime.date.today()}-flow-map.json"
-    text = json.dumps(result).replace('{"who"', '\n{"who"')
+    text = json.dumps(result).replace('{"who"', '\n{"who"').replace('"closer"', '\n"closer"')
     write_whole(out, (text + "\n").encode())
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **pictures(teacher, students[args.seeds[0]], middle))
