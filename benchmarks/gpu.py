@@ -39,7 +39,7 @@ from hdfm.evaluate import evaluate_run
 from hdfm.parallel import Ranks, can_shard, replicate, shard
 from hdfm.path import HeatProbPath
 from hdfm.run import RunFolder
-from hdfm.sampling import Sampling, evaluations, solvers_for
+from hdfm.sampling import SOLVERS, Sampling, evaluations, solvers_for
 from hdfm.train import fit
 from hdfm.vit import build_model
 from hdfm.watch import training_flops, utilisation
@@ -211,8 +211,8 @@ def agree(part, device, tiny):
     if not tiny:
         part(f"step at {size}, bf16, compiled", step_gap, device, size, "bf16", True)
     for name in solvers_for(HeatProbPath((64, 64))):
-        if name == "ancestral" and device.type != "cpu":
-            continue  # its noise belongs to the device
+        if name == "fitted" or (SOLVERS[name].stochastic and device.type != "cpu"):
+            continue  # one needs its fit, and the noise of the others belongs to the device
         part(f"solver {name}", solver_gap, name, device, 64)
     part("resumed run equal to the bit", resume_equal, device)
     one_rank(device)
@@ -323,7 +323,7 @@ def sampled(device, tiny, name, guidance, precision, count):
 
 def sampling(part, device, tiny):
     count = 4 if tiny else 64
-    names = [name for name in solvers_for(HeatProbPath((8, 8))) if name != "dopri5"]
+    names = [name for name in solvers_for(HeatProbPath((8, 8))) if name not in ("dopri5", "fitted")]
     for name in names:
         precision = "fp32" if tiny else "bf16"
         part(f"{name}, {precision}", sampled, device, tiny, name, 1.0, precision, count)

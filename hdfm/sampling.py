@@ -141,9 +141,9 @@ def ancestral_step(path, # one with clocks and noise
     "A draw of the point at `t_next`, given `z` at `t` and the clean image `x_hat`, by (3.8)."
     a, s = path.clocks(t, z)
     s = _not_over(s, t)
+    a_next, s_next = path.clocks(t_next, z)
     if not torch.is_tensor(t_next) and (torch.as_tensor(t) > t_next).any():
         raise ValueError(f"t_next={t_next}: noise is added on the way forward; give a later time")
-    a_next, s_next = path.clocks(t_next, z)
     dimmed = a / a_next.clamp(min=1e-30)
     fresh = (s**2 - dimmed**2 * s_next**2).clamp(min=0)
     Z = path.operator.modes(z, "z")
