@@ -38,6 +38,7 @@ def _fitting(matrix, right):
 # %% ../nbs/multistep.ipynb #multistep-009
 def deis_moments(path, times, t_next, like):
     "(places in t, moments) of a step to `t_next` < 1 with predictions at `times`, newest first."
+    times = [float(t) for t in times]
     t = times[0]
     if t_next >= 1: raise ValueError(f"t_next={t_next}: there a/s has no end; take one below 1")
     nodes, weights = (torch.from_numpy(x) for x in numpy.polynomial.legendre.leggauss(24))
