@@ -54,6 +54,7 @@ def pyramid_loss(error,        # of a prediction [B, C, H, W]
                  weights=None, # w of each, the finest first; all 1 by default
                 ):             # a scalar
     "Σ w · (mean square of a scale of the error over its own grid), (P.3)."
+    if not error.numel(): raise ValueError("there is no image in the batch; give at least one")
     parts = split_scales(error, scales)
     weights = [1.0] * scales if weights is None else weights
     if len(weights) == scales: return sum(w * p.square().mean() for w, p in zip(weights, parts))

@@ -637,7 +637,7 @@ def test_spectra(case, cut, shape, data):
     assert ratio is None or ratio.is_meta or not is_finite(x) or ratio >= 0
     if not isinstance(shape, tuple) or len(shape) != 2 or max(shape) < 10**4:
         low = call(spectra.frequency_bands, shape, cut)
-        assert low is None or low[0, 0]
+        assert low is None or low[0, 0] or cut < 1e-20  # whose square is 0 in float32
     way = data.draw(paths())
     _, S = data.draw(images(way.operator.shape, st.just(())))
     call(spectra.expected_ratio, S if data.draw(st.booleans()) else S.abs(), way,
