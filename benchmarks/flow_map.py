@@ -30,15 +30,12 @@ from hdfm.checkpoint import write_whole
 from hdfm.core import dct
 from hdfm.data import as_bytes, class_labels, load_data
 from hdfm.evaluate import block_generator
-from hdfm.features import features_of
 from hdfm.fitted import variance_within
 from hdfm.hub import FlowModel
-from hdfm.metrics import feature_statistics, frechet_of_statistics
 from hdfm.multistep import visible_grid
-from hdfm.parallel import Ranks
-from hdfm.report import yardstick
 from hdfm.sampling import SOLVERS, exponential_2m, exponential_step, time_grid
 from hdfm.vit import time_features
+from judge import Judge
 from machine import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -208,31 +205,25 @@ def jobs(teacher, middle):
             yield "fitted", n, "fitted", [*times], (ahead,)
 
 
-class Judge:
-    """Distances to the test images in the features of the small classifier, kept in a file."""
+class Remembered:
+    """Distances to the test images, kept in a file."""
 
     def __init__(self):
-        self.extract = yardstick("fashion", (1, 28, 28), Ranks()).extract
+        self.judge = Judge("fashion", load_data("fashion", split="test").images)
         self.file = FOLDER / "distances.json"
         self.known = json.loads(self.file.read_text()) if self.file.exists() else {}
-        self.real = self.statistics(load_data("fashion", split="test").images)
-
-    def statistics(self, images):
-        found = features_of(as_bytes(images), self.extract, progress=None)["features"]
-        return feature_statistics(found)
 
     def distance(self, key, make):
         """That of the images that `make` makes, unless it is known."""
         if key not in self.known:
-            distance = frechet_of_statistics(*self.statistics(make()), *self.real)
-            self.known[key] = float(f"{distance:.5g}")
+            self.known[key] = self.judge.distance(make())
             write_whole(self.file, json.dumps(self.known).encode())
         return self.known[key]
 
 
 def judged(teacher, students, middle):
     """The rows of all distances."""
-    judge = Judge()
+    judge = Remembered()
     noise = teacher.path.start(torch.empty(SAMPLES, 1, 28, 28), block_generator(0))
     labels = class_labels(SAMPLES, 10)
     rows = []

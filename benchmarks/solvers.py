@@ -23,17 +23,14 @@ import torch
 from tqdm import tqdm
 
 from hdfm.checkpoint import write_whole
-from hdfm.data import as_bytes, class_labels, load_data
+from hdfm.data import class_labels, load_data
 from hdfm.evaluate import block_generator
-from hdfm.features import features_of
 from hdfm.fitted import FITTED_STEPS, fit_two_step, variance_within
-from hdfm.metrics import feature_statistics, frechet_of_statistics
 from hdfm.multistep import log_snr_grid, visible_grid
-from hdfm.parallel import Ranks
-from hdfm.report import yardstick
 from hdfm.run import RunFolder
 from hdfm.sampling import SOLVERS, predictor, time_grid
 import laboratory
+from judge import Judge
 from machine import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -103,10 +100,7 @@ def measured(data, way, seed, until):
         report = dict(data=data, way=way, seed=seed, weights=weights, entries={})
     images = load_data(data)
     variance = variance_within(path, images.images[:10_000], images.labels[:10_000])
-    extract = yardstick(data, loaded.info["sizes"][:-1], Ranks()).extract
-    test = laboratory.held_out(data)
-    real = features_of(as_bytes(test.images), extract, progress=None)["features"]
-    real = feature_statistics(real)
+    judge = Judge(data, laboratory.held_out(data).images)
     n = SAMPLES[data]
     labels = class_labels(n, images.num_classes)
     noise = path.start(torch.empty(n, *images.shape), block_generator(0))
@@ -117,11 +111,8 @@ def measured(data, way, seed, until):
         if time.monotonic() > until:
             break
         made = draw(loaded, noise, labels, solver, ts, extra)
-        found = features_of(as_bytes(made), extract, progress=None)["features"]
-        distance = frechet_of_statistics(*feature_statistics(found), *real)
-        report["entries"][key] = dict(
-            solver=solver, evaluations=budget, grid=grid, distance=float(f"{distance:.5g}")
-        )
+        row = dict(solver=solver, evaluations=budget, grid=grid, distance=judge.distance(made))
+        report["entries"][key] = row
         write_whole(file, json.dumps(report).encode())
     return report
 

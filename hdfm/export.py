@@ -50,8 +50,9 @@ def export_run(run, out, fit=False):
     With `fit` the solver "fitted" is fitted to it, which takes seconds."""
     out = _new_folder(out)
     model = FlowModel.from_run(run)
-    images = open_images(model.about["data"], model.path.operator.shape[-1]) if fit else None
-    if fit: model.sampling = fitted_sampling(model.sampling, model.path, images)
+    if fit:
+        images = open_images(model.about["data"], model.path.operator.shape[-1])
+        model.sampling = fitted_sampling(model.sampling, model.path, images)
     model.save_pretrained(out, model_card_kwargs=dict(note=_evaluation_note(run)))
     return model
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['GUIDANCE_INTERVAL', 'euler', 'heun', 'adaptive_euler', 'adaptive_heun', 'exponential_step', 'exponential',
-           'exponential_2m', 'two_step', 'to_middle', 'ancestral_step', 'ancestral', 'chain', 'guided', 'predictor',
-           'Sampling', 'generate']
+           'exponential_2m', 'to_middle', 'two_step', 'fitted', 'ancestral_step', 'ancestral', 'chain', 'guided',
+           'predictor', 'Sampling', 'generate']
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-003
 from dataclasses import dataclass, field, replace
@@ -14,8 +14,9 @@ import torch
 
 from .checks import checked_labels
 from .core import check_number, white_noise
-from .solver import (NEEDS, SOLVERS, check_solver, checked_fit, diffeq_solver, evaluations,
-                         known_solver, register_solver, solvers_for, stage_grids, time_grid)
+from .solver import (NEEDS, SOLVERS, check_solver, checked_fit, checked_fits, diffeq_solver,
+                         evaluations, known_solver, register_solver, solvers_for, stage_grids,
+                         time_grid)
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-012
 @register_solver({"velocity"})
@@ -110,14 +111,15 @@ def exponential(predict, path, z, ts):
 @register_solver({"clocks", "target"})
 def exponential_2m(predict, path, z, ts):
     "Exponential steps with x̂ extrapolated to mid-step: second order, one evaluation a step."
-    return _two_step(predict, path, z, ts, to_middle(ts))
+    return two_step(predict, path, z, ts, to_middle(ts))
 
-@register_solver({"clocks", "target"}, name="fitted")
-def two_step(predict, path, z, ts, ahead=None):
-    "The same with x̂ carried on by given shares of its change, one a step; to mid-step if None."
-    return _two_step(predict, path, z, ts, to_middle(ts) if ahead is None else ahead)
+def to_middle(ts):
+    "For each step, by how much of the last change of x̂ it is carried on to mid-step."
+    steps = [t_next - t for t, t_next in zip(ts, ts[1:])]
+    return [0.0, *(h / (2 * last) for last, h in zip(steps, steps[1:]))]
 
-def _two_step(predict, path, z, ts, ahead):
+def two_step(predict, path, z, ts, ahead):
+    "Exponential steps with x̂ carried on by the shares `ahead`, one a step, of its last change."
     last = None
     for t, t_next, share in zip(ts, ts[1:], ahead):
         x_hat = carried = predict(z, t)
@@ -126,10 +128,11 @@ def _two_step(predict, path, z, ts, ahead):
         last = x_hat
     return z
 
-def to_middle(ts):
-    "For each step, by how much of the last change of x̂ it is carried on to mid-step."
-    steps = [t_next - t for t, t_next in zip(ts, ts[1:])]
-    return [0.0, *(h / (2 * last) for last, h in zip(steps, steps[1:]))]
+@register_solver({"clocks", "target"})
+def fitted(predict, path, z, ts, ahead=None):
+    "The two-step method with times and shares that were computed, by `hdfm.fitted`."
+    if ahead is not None: return two_step(predict, path, z, ts, ahead)
+    raise ValueError("solver=fitted needs what was fitted; Sampling(fits=...) has it")
 
 # %% ../nbs/03_sampling.ipynb #03_sampling-024
 def ancestral_step(path, # one with clocks and noise
@@ -246,9 +249,7 @@ def _setting(default, help, **more): return field(default=default, metadata=dict
 
 @dataclass(frozen=True)
 class Sampling:
-    """How images are sampled: a record that is checked when it is made.
-
-    Raises a ValueError of one line for a value that cannot be."""
+    "How images are sampled; a ValueError of one line for a value that cannot be."
     solver: str = _setting("exponential_2m", "solver, a key of hdfm.sampling.SOLVERS")
     steps: int = _setting(10, "steps of that solver")
     last_time: float = _setting(0.85, "its last step begins here; 1 makes all steps equal")
@@ -261,8 +262,7 @@ class Sampling:
         times = self.guidance_interval  # a list from JSON, or a single number from a person
         times = tuple(times) if isinstance(times, (list, tuple)) else (times,)
         object.__setattr__(self, "guidance_interval", times)
-        fits = tuple(tuple(map(tuple, fit)) for fit in self.fits)
-        object.__setattr__(self, "fits", fits)
+        object.__setattr__(self, "fits", checked_fits(self.fits))
         known_solver(self.solver)
         self.times()
         check_number("guidance_scale", self.guidance_scale, -1e6, 1e6, "give a number; 1 is none")

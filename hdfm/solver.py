@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['MOST_STEPS', 'NEEDS', 'SOLVERS', 'time_grid', 'stage_grids', 'check_times', 'checked', 'register_solver',
-           'solvers_for', 'known_solver', 'check_solver', 'evaluations', 'checked_fit', 'diffeq_solver']
+           'solvers_for', 'known_solver', 'check_solver', 'evaluations', 'checked_fits', 'checked_fit', 'diffeq_solver']
 
 # %% ../nbs/solver.ipynb #solver-003
+import math
 from functools import wraps
 
 import torch
@@ -130,6 +131,20 @@ def evaluations(solver, # a key of SOLVERS
     return None if asks is None else len(asks(time_grid(steps)))
 
 # %% ../nbs/solver.ipynb #solver-fit
+def checked_fits(fits): # pairs (times, ahead), such as JSON has them
+    "The pairs as tuples of numbers; a ValueError unless each goes from 0 to 1."
+    try: pairs = [[tuple(map(float, numbers)) for numbers in (times, ahead)]
+                  for times, ahead in fits]
+    except (TypeError, ValueError):
+        raise ValueError("fits must be pairs of times and of as many shares as steps") from None
+    for times, ahead in pairs:
+        check_times(times)
+        steps = all(map(math.isfinite, ahead)) and len(ahead)
+        if not steps or (len(times), times[0], times[-1]) != (steps + 1, 0, 1):
+            raise ValueError(f"a fit needs times from 0 to 1 and a number for each step, "
+                             f"got {len(times)} times and {len(ahead)} shares")
+    return tuple(map(tuple, pairs))
+
 def checked_fit(fits,    # [(times, ahead)] of the solver "fitted"
                 steps,   # how many steps are wanted
                 start=0, # where sampling begins

@@ -575,15 +575,18 @@ def test_multistep_solvers_and_grids(way, order, steps, first, last):
     assert grid is None or (len(grid) == steps + 1 and grid[0] == 0 and grid[-1] == 1)
     grid = call(multistep.visible_grid, steps, way, torch.ones(way.operator.shape))
     assert grid is None or len(grid) == steps + 1
+    fits = call(solver.checked_fits, [((0.0, first, last), (0.0, 1.0))])
+    assert fits is None or (last == 1 and 0 < first < 1)
     assert call(solver.checked_fit, [((0.0, 0.5, 1.0), (0.0, 1.0))], steps) is None or steps == 2
     assert call(checks.checked_labels, [0, order], 3).tolist() == [0, order]
     solve = call(multistep.multistep_solver, order)
     if {"clocks", "target", "noise"} <= way.offers("x"):
         z = torch.ones(1, 1, *way.operator.shape).double()
         ts = [way.t_min + 0.1, 0.5, 0.9]
-        for method in (solve, sampling.two_step):
-            assert torch.isfinite(call(method, lambda z, t: z, way, z, ts)).all()
-        assert call(sampling.to_middle, ts)[0] == 0
+        ahead = call(sampling.to_middle, ts)
+        assert ahead[0] == 0
+        assert torch.isfinite(call(solve, lambda z, t: z, way, z, ts)).all()
+        assert torch.isfinite(call(sampling.two_step, lambda z, t: z, way, z, ts, ahead)).all()
 
 
 class Network(torch.nn.Module):
