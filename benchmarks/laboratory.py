@@ -54,13 +54,13 @@ RINGS = 7  # of frequency, coarse to fine
 BASE = dict(
     digits=PRESETS["digits"].replace(steps=1500, batch_size=64, ema=0.995),
     fashion=PRESETS["fashion"].replace(steps=1500, warmup=150, ema=0.995, guidance=1.0),
-    patches=PRESETS["digits"].replace(
+    photos=PRESETS["digits"].replace(
         data="photos-16", model="JiT-XS/4", steps=1500, batch_size=64, ema=0.995, flip=True
     ),
 )
 LARGE = dict(model="JiT-S/4", steps=20_000, batch_size=256, lr=2e-3, warmup=1000, ema=0.9995)
 LARGE |= dict(precision="bf16", compile=True)
-SAMPLES = dict(digits=1000, fashion=2000, patches=1000)
+SAMPLES = dict(digits=1000, fashion=2000, photos=1000)
 SAMPLERS = {
     f"20 steps, last {last}": Sampling("exponential_2m", 20, last_time=last)
     for last in (0.85, 0.95)  # of 20 equal steps the last is at 0.95
@@ -104,10 +104,10 @@ TIMES = {
     "visible, drawn uniform": dict(time_sampling="uniform", time_weighting="visible"),
 }
 CLOCKED = ("r = 0", "r = 1/2", "r = 1", "EqualSNR", "LapFlow")
-USUAL = dict(digits="middle", fashion="early", patches="early")  # the times of what is not about times
+USUAL = dict(digits="middle", fashion="early", photos="early")  # times, where they are not asked
 EXPERIMENTS = {  # name -> (data sets, ways, times; None: the usual ones, patch sides)
     "times": (
-        ("digits", "fashion"),
+        ("digits", "fashion", "photos"),
         CLOCKED,
         ("early", "middle", "late", "uniform", "visible", "balanced"),
     ),

@@ -40,7 +40,7 @@ from machine import machine
 RESULTS = Path(__file__).parent / "results"
 FOLDER = Path("runs/solvers")
 STRENGTHS = ("r = 0", "r = 1/2", "r = 1")
-SAMPLES = dict(digits=500, fashion=400, patches=500)
+SAMPLES = dict(digits=500, fashion=400, photos=500)
 SEARCH_SAMPLES = 250
 FEW = (3, 4, 5, 6, 8, 10)  # evaluations at which the grid is searched
 MORE = (20, 50)
