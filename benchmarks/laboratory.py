@@ -15,6 +15,7 @@ training, by which the notebook 37_evidence sees whether the code still does wha
 
 import argparse
 import datetime
+import io
 import json
 import math
 import multiprocessing
@@ -25,6 +26,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the processes share the cores
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -486,13 +488,35 @@ def write_result():
         base={data: config.flat() for data, config in BASE.items()},
         ways=WAYS,
         times=TIMES,
+        usual=USUAL,
         experiments=experiments,
         machine=machine(),
         rows=found,
     )
     text = json.dumps(result, ensure_ascii=False)
     write_whole(out, (text.replace('{"data"', '\n{"data"') + "\n").encode())
+    kept = io.BytesIO()
+    np.savez_compressed(kept, **pictures())
+    write_whole(out.with_suffix(".npz"), kept.getvalue())
     print(f"{len(found)} networks: {out}")
+
+
+def pictures():
+    """{"data, way": ten images, bytes} of the first network of each, at the usual times; those of
+    the newest committed result where the network is not here."""
+    files = sorted(RESULTS.glob("*-laboratory.npz"))
+    found = dict(np.load(files[-1])) if files else {}
+    for data, times in USUAL.items():
+        for way in WAYS:
+            place = place_of((data, way, times, 0, 0))
+            if not done((data, way, times, 0, 0)) or not (place / "config.json").exists():
+                continue
+            loaded = RunFolder(place).load()
+            labels = torch.arange(10) % loaded.model.num_classes
+            sampling = next(iter(samplers_of(loaded.config).values()))
+            made = generate_many(loaded.model, loaded.path, labels, 3, sampling, progress=None)
+            found[f"{data}, {way}"] = as_bytes(made).numpy()
+    return found
 
 
 def listed(seeds):
