@@ -15,22 +15,27 @@ from pathlib import Path
 import torch
 
 from digits import SEEDS
-from few_steps import FIXED_STEP, steps_for
 from hdfm.checkpoint import write_whole
 from hdfm.config import PRESETS
 from hdfm.data import load_data
 from hdfm.evaluate import generate_many
 from hdfm.metrics import classifier_accuracy, digit_reader, frechet_distance
 from hdfm.run import RunFolder
-from hdfm.sampling import Sampling, exponential_2m, guided, time_grid
+from hdfm.sampling import Sampling, evaluations, exponential_2m, guided, time_grid
 from hdfm.spectra import frequency_ratio
 from hdfm.train import fit
 from machine import machine
 
 FOLDER = Path("runs/benchmark-digits-sampling")
 BUDGETS = (10, 20, 50)
+FIXED_STEP = ("euler", "heun", "adaptive_euler", "adaptive_heun", "exponential", "exponential_2m")
 GUIDANCE = (0.0, 0.5, 1.0, 2.0, 3.0)
 SAMPLES = 1800
+
+
+def steps_for(solver, budget):
+    """The most steps of a solver that cost at most `budget` evaluations."""
+    return max(n for n in range(1, budget + 1) if evaluations(solver, n) <= budget)
 
 
 def ratio_along(model, path, seed):

@@ -93,6 +93,12 @@ WAYS = {
     "pyramidal flow": dict(path="pyramidal", scales=3),
     "blurring diffusion": dict(path="blurring", prediction="x", loss="x"),
     "IHDM": dict(path="ihdm", levels=50),
+    "r = 0, v-prediction": dict(blur_strength=0.0, prediction="v"),
+    "r = 1, v-prediction": dict(blur_strength=1.0, prediction="v"),
+    "r = 1, noise 1/2": dict(noise_scale=0.5),
+    "r = 1, noise 2": dict(noise_scale=2.0),
+    "r = 1, LayerSync": dict(layersync=0.2),
+    "r = 1/2, released code": dict(blur_strength=0.5, laplacian_coefficient=1.0),
 }
 TIMES = {
     "early": dict(time_sampling="logit_normal", time_mean=-0.8),
@@ -145,6 +151,18 @@ EXPERIMENTS = {  # name -> (data sets, ways, times; None: the usual ones, patch 
         ("uniform",),
     ),
     "patches": (("fashion",), ("r = 0", "r = 1"), None, (14, 7, 4, 2)),
+    "paper": (
+        ("digits", "fashion"),
+        ("r = 1", "r = 1/2", "r = 0, v-prediction", "r = 1, v-prediction", "r = 1, noise 1/2")
+        + ("r = 1, noise 2", "r = 1, LayerSync", "r = 1/2, released code"),
+        None,
+    ),
+    "large patches": (
+        ("fashion",),
+        ("r = 0, v-prediction", "r = 1, v-prediction"),
+        None,
+        (14,),
+    ),
 }
 
 

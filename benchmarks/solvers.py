@@ -162,7 +162,7 @@ def write_result():
     """All reports that there are, as a dated result."""
     found = [json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))]
     result = dict(command="python benchmarks/solvers.py", samples=SAMPLES, machine=machine())
-    result |= dict(search_samples=SEARCH_SAMPLES, cost=COST, leading=LEADING, others=OTHERS)
+    result |= dict(search_samples=SEARCH_SAMPLES, usual=laboratory.USUAL)
     out = RESULTS / f"{datetime.date.today()}-solvers.json"
     text = json.dumps(dict(result, reports=found))
     write_whole(out, (text.replace('{"data"', '\n{"data"') + "\n").encode())
