@@ -23,8 +23,9 @@ import torch
 from hdfm.checkpoint import write_whole
 from hdfm.config import PRESETS
 from hdfm.data import load_data
+from hdfm.guidance import predictor
 from hdfm.metrics import classifier_accuracy, digit_reader, frechet_distance, mode_frechet
-from hdfm.sampling import SOLVERS, evaluations, exponential_step, predictor, time_grid
+from hdfm.sampling import SOLVERS, evaluations, exponential_step, time_grid
 from hdfm.run import RunFolder
 from hdfm.train import fit
 from machine import machine

@@ -32,38 +32,50 @@ class Process:
     def offers(self, prediction):
         "What a solver may use: of velocity, clocks, target, noise, laplacian and chain."
         return frozenset()
+
     def well_posed(self, prediction):
         "Whether the clean image can be read off that prediction with a bounded gain of errors."
         return prediction == "x"
+
     def training_time(self, t):
         "The times of training for `t` in [0, 1)."
         return t
+
     def noise(self, like, generator=None):
         "What training mixes into images like `like`: the `x_0` of `interpolate`."
         return self.prior.sample(like, generator)
+
     def start(self, like, generator=None):
         "Where sampling begins: points at `t_min`, like `like`."
         return self.prior.sample(like, generator)
+
     def on_grid(self, images):
         "Images of the whole path, on the grid of this stage."
         return images
+
     def enter(self, z, before, generator=None):
         "The point at which this stage begins, from that where the stage `before` ends."
         raise ValueError(f"path={self.name or type(self).__name__} has a single stage")
+
     def fit(self, images):
         "Fit a beginning that is made of data to `images` `[N, C, *shape]`; returns the path."
         self.prior.fit([images])
         return self
+
     def interpolate(self, x_0, x_1, t):
         "The point between noise `x_0` and images `x_1` `[B, ..., *shape]` at `t`."
+
     def sample(self, x_0, x_1, t):
         "The `PathSample` there: the point and its derivative."
+
     def to_target(self, prediction, output, x_t, t):
         "The clean image that the `output` of a network at `x_t` stands for."
+
     def error_gain(self, prediction, loss, x, t):
         "The gain, per mode, from an error of a prediction to an error in terms of `loss`."
         self.check_pair(prediction, loss)
         return torch.ones_like(expand_time(t, x))
+
     def check_pair(self, prediction, loss):
         "A one-line ValueError unless (prediction, loss) is one of `pairs`."
         if (prediction, loss) in self.pairs: return
@@ -74,10 +86,12 @@ class Process:
         known = " or ".join(f"prediction={p} with loss={q}" for p, q in self.pairs)
         raise ValueError(f"path={self.name or type(self).__name__} is trained by {known}, "
                          f"not by prediction={prediction} with loss={loss}")
+
     @property
     def options(self):
         "The values of the constructor's options, all but the shape."
         return {k: getattr(self, k) for k in [*inspect.signature(type(self)).parameters][1:]}
+
     def __repr__(self):
         listed = [f"{k}={v:g}" if isinstance(v, float) else f"{k}={v!r}"
                   for k, v in self.options.items() if v is not None]
