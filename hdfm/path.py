@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import torch
 
 from .checks import check_number, same_shape
-from .core import HeatOperator, expand_time
-from .prior import BlurredGaussian, WhiteNoise, white_noise
-from .process import (PATHS, PREDICTIONS, Process, make_path, path_options,
+from .core import HeatOperator
+from .prior import BlurredGaussian
+from .process import (PATHS, PREDICTIONS, Process, TwoClocks, make_path, path_options,
                           register_path)
-from .times import TIME_SAMPLINGS, VisibleTime
+from .times import VisibleTime
 
 # %% ../nbs/01_path.ipynb #01_path-007
 @dataclass
@@ -28,75 +28,10 @@ class PathSample:
     t: torch.Tensor # its time, a number or [B]
     dx_t: torch.Tensor # its velocity, dz/dt
 
-# %% ../nbs/01_path.ipynb #01_path-n06
-class _TwoClocks(Process):
-    "The plumbing of a path of two clocks."
-    pairs = tuple((prediction, loss) for prediction in PREDICTIONS for loss in PREDICTIONS)
-
-    def __init__(self, operator, # has shape, modes(x) and pixels(X, like), as HeatOperator
-                 noise_scale: float = 1.0, # σ of the noise, above 0
-                 t_eps: float = 0.05): # nothing is divided by an s smaller than this
-        self.operator = operator
-        self.noise_scale = check_number("noise_scale", noise_scale, 1e-12, 1e6,
-                                        "give a number above 0, from 1e-12 to 1e6")
-        self.t_eps = check_number("t_eps", t_eps, 1e-6, 0.999999,
-                                  "give a number between 0 and 1, such as 0.05")
-        self.prior = WhiteNoise(self.noise_scale)
-
-    def time(self, t, x):
-        "`t` checked, and shaped to broadcast against points `x` of the path."
-        return expand_time(t, x, len(self.operator.shape), self.t_min)
-
-    def at_least(self, s):
-        "The noise `s`, no smaller than what may be divided by."
-        return s.clamp(min=self.t_eps)
-
-    def clocks(self, t, like):
-        "(a, s) at `t`, a number, `[B]` or spread, for images like `like`: per mode, or per image."
-        raise NotImplementedError(f"{type(self).__name__} must define clocks(t, like)")
-
-    def offers(self, prediction):
-        if prediction not in dict(self.pairs): return frozenset()
-        offered = dict(velocity=True, clocks=True, noise=self.has_noise,
-                       target=self.well_posed(prediction))
-        return frozenset(name for name, there in offered.items() if there)
-
-    def to_target(self, prediction, output, x_t, t):
-        if prediction == "x": return output
-        if prediction == "eps": return self.epsilon_to_target(output, x_t, t)
-        if prediction == "v": return self.velocity_to_target(output, x_t, t)
-        raise ValueError(f"unknown prediction {prediction!r}; choose one of x, eps, v")
-
-    def scaled(self, factor, x):
-        "`factor` times the modes of `x`, in pixels; no transform if it is one number per image."
-        if all(n == 1 for n in factor.shape[-len(self.operator.shape):]):
-            return (factor * x).to(x.dtype)
-        return self.operator.pixels(factor * self.operator.modes(x), x)
-
-    def mix(self, x_0, x_1, signal, noise):
-        "signal·X₁ + noise·X₀, in pixels."
-        same_shape(x_0, x_1, "x_0", "x_1")
-        image = self.operator.pixels(signal * self.operator.modes(x_1, "x_1"), x_1)
-        return image + self.scaled(noise, x_0).to(x_1.dtype)
-
-    def _modes(self, predicted, x_t, name):
-        same_shape(predicted, x_t, name, "x_t")
-        return self.operator.modes(predicted, name), self.operator.modes(x_t, "x_t")
-
-    def error_gain(self, prediction, loss, x, t, max_gain=1e4):
-        a, s = self.clocks(t, x)
-        one = super().error_gain(prediction, loss, x, t)
-        if prediction == loss: return one
-        weight = self.weight(x, t)
-        to_x = dict(x=one, eps=s / a.clamp(min=1 / max_gain),
-                    v=torch.where(weight > 1 / max_gain, 1 / weight, 0.0))
-        of_x = dict(x=one, eps=a / self.at_least(s), v=weight)
-        return to_x[prediction] * of_x[loss]
-
 # %% ../nbs/01_path.ipynb #01_path-015
 def _wide(x): return x.to(torch.promote_types(x.dtype, torch.float32)) # what is between may be huge
 
-class ProbPath(_TwoClocks):
+class ProbPath(TwoClocks):
     "Z = a(t)·X + s(t)·E in the modes of `operator`; from a subclass's `clocks` the rest follows."
     def rates(self, x, t):
         "(a', s'/s) by forward-mode differentiation, the latter with s no smaller than `t_eps`."

@@ -812,7 +812,7 @@ def test_the_cached_eigenvalues_are_ours():
 
 def test_nothing_is_left_out():
     """Every public function and class of these modules was called above."""
-    not_called = {"Process", "register_path", "ProbPath", "PathSample", "UniformTime",
+    not_called = {"Process", "TwoClocks", "register_path", "ProbPath", "PathSample", "UniformTime",
                   "LogitNormalTime", "digit_reader", "full_precision", "checked", "StagedFlow"}
     not_called |= {f.__name__ for f in (baselines.InverseHeat, baselines.BlurringDiffusion)}
     missing = []
