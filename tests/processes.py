@@ -2,9 +2,10 @@
 milliseconds, and not of seven seconds of computing.
 
 Each is a process of its own, with its own environment, folder and output, and a signal ends it as
-it ends any other. A fresh one differs in three things: it has to import everything, it hashes with
-a seed of its own, and it runs what is to be run at exit. So a part of the tests starts fresh ones,
-and each run that is compared with another was made by one.
+it ends any other. A fresh one differs in this: it has to import everything, it hashes with a seed
+of its own, it runs what is to be run at exit, and what is given up at an `exec` is given up. So a
+part of the tests starts fresh ones: the run that others are compared with, the trainings behind
+PyTorch's launcher, the first seconds of a command, the installed wheel.
 """
 
 import functools
@@ -33,7 +34,7 @@ def forks():
     return context
 
 
-def enter(words, outputs, env, folder, before):
+def enter(words, outputs, env, folder):
     """What a forked process does: `python WORDS`, in that environment and that folder."""
     from tqdm import tqdm
 
@@ -43,33 +44,27 @@ def enter(words, outputs, env, folder, before):
     os.environ.clear()
     os.environ.update(env)
     os.chdir(folder)
-    if before:
-        before()
     warnings.filterwarnings("ignore", "'hdfm.* found in sys.modules", RuntimeWarning)
     is_module = words[0] == "-m"
     sys.argv = words[is_module:]
+    if not is_module:
+        sys.path.insert(0, str(Path(words[0]).parent))
     run = runpy.run_module if is_module else runpy.run_path
     more = dict(alter_sys=True) if is_module else {}
     run(sys.argv[0], run_name="__main__", **more)
 
 
 class Forked:
-    """`python WORDS` as a forked process; what it has in common with `subprocess.Popen` is named
-    as there."""
+    """`python WORDS` as a forked process: "-m", a module and its words, or a script and its words.
+    What it has in common with `subprocess.Popen` is named as there."""
 
-    def __init__(
-        self,
-        *words,  # "-m", a module and its words, or a script and its words
-        env=None,
-        cwd=None,
-        before=None,  # a function to be called first, in the process
-    ):
+    def __init__(self, *words, env=None, cwd=None):
         self.args = [str(word) for word in words]
         self.files = [tempfile.NamedTemporaryFile() for _ in range(2)]
         outputs = [file.name for file in self.files]
         place = str(Path(cwd or os.curdir).absolute())
         there = dict(os.environ if env is None else env)
-        given = (self.args, outputs, there, place, before)
+        given = (self.args, outputs, there, place)
         self.process = forks().Process(target=enter, args=given)
         self.process.start()
         self.pid = self.process.pid

@@ -161,7 +161,7 @@ def damaged(tmp_path_factory):
 
 def without_override():
     """Give up root's right to read what no one may read: CAP_DAC_OVERRIDE and
-    CAP_DAC_READ_SEARCH, for good."""
+    CAP_DAC_READ_SEARCH, for good; a fresh process begins without it, a forked one would not."""
     if os.getuid() == 0:
         for capability in (1, 2):
             ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
@@ -189,7 +189,7 @@ def train_on_folder(root, out, *more):
         "0",
         *more,
     ]
-    return hdfm("train", "folder", *words, before=without_override)
+    return hdfm("train", "folder", *words, fresh=True, preexec_fn=without_override)
 
 
 def test_a_damaged_folder_is_trained_on_if_one_allows_it(damaged):

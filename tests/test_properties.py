@@ -579,6 +579,9 @@ def test_multistep_solvers_and_grids(way, order, steps, first, last):
     assert fits is None or (last == 1 and 0 < first < 1)
     assert call(solver.checked_fit, [((0.0, 0.5, 1.0), (0.0, 1.0))], steps) is None or steps == 2
     assert call(checks.checked_labels, [0, order], 3).tolist() == [0, order]
+    labels = torch.tensor([0, order])
+    assert torch.equal(call(checks.batch_labels, labels, 3, 2, labels.device), labels)
+    assert call(checks.batch_labels, None, order, 2, labels.device).tolist() == [order, order]
     solve = call(multistep.multistep_solver, order)
     if {"clocks", "target", "noise"} <= way.offers("x"):
         z = torch.ones(1, 1, *way.operator.shape).double()
