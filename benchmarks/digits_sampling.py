@@ -19,9 +19,10 @@ from hdfm.checkpoint import write_whole
 from hdfm.config import PRESETS
 from hdfm.data import load_data
 from hdfm.evaluate import generate_many
+from hdfm.guidance import guided
 from hdfm.metrics import classifier_accuracy, digit_reader, frechet_distance
 from hdfm.run import RunFolder
-from hdfm.sampling import Sampling, evaluations, exponential_2m, guided, time_grid
+from hdfm.sampling import Sampling, evaluations, exponential_2m, time_grid
 from hdfm.spectra import frequency_ratio
 from hdfm.train import fit
 from machine import machine

@@ -41,6 +41,7 @@ from hdfm.checkpoint import write_whole
 from hdfm.config import PRESETS, build
 from hdfm.core import dct
 from hdfm.data import as_bytes, epoch_order, load_data
+from hdfm.guidance import predictor
 from hdfm.metrics import (
     classifier_accuracy,
     digit_reader,
@@ -51,7 +52,7 @@ from hdfm.metrics import (
     nearest_distance,
 )
 from hdfm.run import RunFolder
-from hdfm.sampling import Sampling, heun, predictor
+from hdfm.sampling import Sampling, heun
 from hdfm.spectra import frequency_ratio
 from hdfm.train import Objective, fit, make_optimizer
 from machine import machine

@@ -29,12 +29,12 @@ from tqdm import tqdm
 from hdfm.checkpoint import write_whole
 from hdfm.core import dct
 from hdfm.data import as_bytes, class_labels, load_data
+from hdfm.embedding import time_features
 from hdfm.evaluate import block_generator
 from hdfm.fitted import variance_within
 from hdfm.hub import FlowModel
 from hdfm.multistep import visible_grid
 from hdfm.sampling import SOLVERS, exponential_2m, exponential_step, time_grid
-from hdfm.vit import time_features
 from judge import Judge
 from machine import machine
 

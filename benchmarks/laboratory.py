@@ -32,18 +32,19 @@ from tqdm import tqdm
 
 from hdfm.checkpoint import write_whole
 from hdfm.config import PRESETS, build
-from hdfm.core import HeatOperator, dct, idct, mean_and_deviation
+from hdfm.core import HeatOperator, dct, idct
 from hdfm.data import as_bytes, class_labels, load_data
-from hdfm.evaluate import Generated, Plan, evaluate_run, generate_many
 from hdfm.evaluate import judged as judged_images
 from hdfm.features import features_of
+from hdfm.guidance import predictor
 from hdfm.metrics import mode_moments
 from hdfm.parallel import Ranks
 from hdfm.path import HeatProbPath, ProbPath, register_path
+from hdfm.prior import mean_and_deviation
 from hdfm.report import yardstick
 from hdfm.reverse import log_likelihood
 from hdfm.run import RunFolder
-from hdfm.sampling import Sampling, predictor
+from hdfm.sampling import Sampling
 from hdfm.times import linear_error
 from hdfm.train import Objective, fit
 import workers

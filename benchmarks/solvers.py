@@ -30,9 +30,10 @@ from hdfm.checkpoint import write_whole
 from hdfm.data import class_labels, load_data
 from hdfm.evaluate import block_generator
 from hdfm.fitted import CAUTION, FITTED_STEPS, fit_two_step, variance_within
+from hdfm.guidance import predictor
 from hdfm.multistep import log_snr_grid, visible_grid
 from hdfm.run import RunFolder
-from hdfm.sampling import SOLVERS, predictor, time_grid
+from hdfm.sampling import SOLVERS, time_grid
 import laboratory
 from judge import Judge
 from machine import machine

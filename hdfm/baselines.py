@@ -10,9 +10,10 @@ import math
 
 import torch
 
-from .core import (BlurredGaussian, HeatOperator, check_floating, check_grid, check_number,
-                       expand_time, full_precision, same_shape, white_noise)
+from .checks import check_floating, check_number, same_shape
+from .core import HeatOperator, check_grid, expand_time, full_precision
 from .path import HeatProbPath, PathSample, ProbPath, Process, register_path
+from .prior import BlurredGaussian, white_noise
 
 # %% ../nbs/16_baselines.ipynb #16_baselines-007
 def _whole(name, value, most):
@@ -74,6 +75,7 @@ class InverseHeat(BlurLevels, Process):
     def blurriest(self, images): return self.blurred(images, self.levels)
     def training_time(self, t): return (t * self.levels).floor() / self.levels
     def noise(self, like, generator=None): return self.noise_scale * white_noise(like, generator)
+
     def interpolate(self, x_0, x_1, t):
         same_shape(x_0, x_1, "x_0", "x_1")
         return self.blurred(x_1, self.level(x_1, t)) + x_0

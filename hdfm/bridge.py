@@ -29,18 +29,24 @@ class _AffinePath:
     def __init__(self, path):
         check_clocks(path)
         self.path = path
+
     def sample(self, x_0, x_1, t):
         self.assert_sample_shape(x_0=x_0, x_1=x_1, t=t)
         theirs = needed("flow_matching.path.path_sample", "flow_matching")
         return theirs.PathSample(**vars(self.path.sample(x_0, x_1, t)))
+
     def target_to_velocity(self, x_1, x_t, t): return self.path.target_to_velocity(x_1, x_t, t)
     def target_to_epsilon(self, x_1, x_t, t): return self.path.target_to_epsilon(x_1, x_t, t)
+
     def epsilon_to_velocity(self, epsilon, x_t, t):
         return self.path.epsilon_to_velocity(epsilon, x_t, t)
+
     def epsilon_to_target(self, epsilon, x_t, t):
         return self.path.epsilon_to_target(epsilon, x_t, t)
+
     def velocity_to_target(self, velocity, x_t, t):
         return self.path.velocity_to_target(velocity, x_t, t)
+
     def velocity_to_epsilon(self, velocity, x_t, t):
         return self.path.velocity_to_epsilon(velocity, x_t, t)
 
@@ -81,12 +87,16 @@ class FlowMatcher:
                 ):
         self.path = path
         self.sigma = sigma
+
     def compute_mu_t(self, x0, x1, t): return self.path.interpolate(x0, x1, t)
     def compute_sigma_t(self, t): return self.sigma
     def compute_conditional_flow(self, x0, x1, t, xt): return self.path.sample(x0, x1, t).dx_t
+
     def sample_xt(self, x0, x1, t, epsilon):
         return self.compute_mu_t(x0, x1, t) + self.sigma * epsilon
+
     def sample_noise_like(self, x): return torch.randn_like(x)
+
     def sample_location_and_conditional_flow(self, x0, x1, t=None, return_noise=False):
         "(t, xt, ut), and the extra noise if asked: `t` is uniform unless it is given."
         if t is None: t = torch.rand(len(x0)).type_as(x0)
@@ -109,16 +119,20 @@ class KDenoiser:
                              "solver of hdfm.sampling")
         self.predict = predict
         self.path = path
+
     def sigma(self, t):
         "The deviation of the noise on the undimmed image at the time `t`, above 0."
         return self.path.noise_scale * (1 - t) / t
+
     def time(self, sigma):
         "The time at which the deviation is `sigma`."
         return self.path.noise_scale / (self.path.noise_scale + sigma)
+
     def sigmas(self, ts):
         "The falling sigmas of rising times; the first must be above 0, where sigma is infinite."
         if min(ts) > 0: return torch.tensor([self.sigma(t) for t in ts])
         raise ValueError("at t=0 sigma is infinite; begin above 0, as with time_grid(10, 0.0125)")
+
     def __call__(self, x, sigma):
         t = self.time(_one(sigma, "sigma"))
         return self.predict(t * x, t)

@@ -20,7 +20,7 @@ import numpy as np
 
 import hdfm.onnx                                 # registers a format of export
 from .checkpoint import list_checkpoints, write_whole
-from .config import PRESETS, SAMPLING, flat_options
+from .config import PRESETS, SAMPLING
 from .data import DATASETS, as_bytes, class_labels
 from .doctor import diagnose, diagnosis_lines
 from .evaluate import PROTOCOLS, evaluate_run, generate_many
@@ -33,11 +33,13 @@ from .folders import check_folder, open_images
 from .hub import BUNDLED, is_run, open_model
 from .jit_weights import SETS
 from .machine import dry_run, machine_lines, machine_report
+from .options import flat_options
 from .page import write_page
 from .parallel import parallel, pick_device, stop_signals
 from .report import feature_report, report_table
 from .pictures import printable_name
-from .run import RunError, RunFolder
+from .run import RunFolder
+from .run_files import RunError
 from .show import image_grid, png_bytes
 from .train import fit
 from .words import (Parser, add_common_options, add_config_options, add_option, draw_parser,

@@ -8,9 +8,10 @@ __all__ = ['ModeNoise', 'ColouredNoise']
 # %% ../nbs/coloured.ipynb #coloured-003
 import torch
 
-from .core import (HeatOperator, check_number, check_values, mean_and_deviation, moments,
-                       sum_of_moments, white_noise)
+from .checks import check_number, check_values
+from .core import HeatOperator
 from .path import HeatProbPath, ProbPath, register_path
+from .prior import mean_and_deviation, moments, sum_of_moments, white_noise
 
 # %% ../nbs/coloured.ipynb #coloured-101
 class ModeNoise:
@@ -22,6 +23,7 @@ class ModeNoise:
         self.order = check_number("order", order, -9.999, 9.999, "give a number such as 0")
         self.scale = scale
         self.std = None
+
     def fit(self, batches):
         "Fit to an iterable of image tensors `[N, C, *shape]`; the mean of std² is 1."
         total = sum_of_moments(moments(self.operator.modes(x, "images")) for x in batches)
@@ -33,11 +35,13 @@ class ModeNoise:
         check_values(power, "the power of this noise")
         self.std = (power / power.mean()).sqrt().float()
         return self
+
     def fitted(self, like):
         "The standard deviations n of the modes, as `like`."
         if self.std is None:
             raise ValueError("the noise of this path is made for images: call path.fit(images)")
         return self.std.to(like)
+
     def sample(self, like, generator=None):
         "Noise with the shape, dtype and device of `like`."
         std = self.fitted(like)
@@ -46,7 +50,9 @@ class ModeNoise:
                              f"grid of {tuple(std.shape)}: the last axes must match")
         white = white_noise(like, generator)
         return self.operator.pixels(self.scale * std * white, white)
+
     def state(self): return {} if self.std is None else dict(std=self.std)
+
     def load(self, state):
         "Take the `state` of another."
         if "std" not in state: raise ValueError("the saved beginning of the path lacks std")
@@ -70,11 +76,14 @@ class ColouredNoise(ProbPath):
 
     def well_posed(self, prediction): return prediction in ("x", "v")
     def noise(self, like, generator=None): return self.noise_scale * white_noise(like, generator)
+
     def clocks(self, t, like):
         t = self.time(t, like)
         return t, (1 - t) * self.prior.fitted(t)
+
     def rates(self, x, t):
         t = self.time(t, x)
         remaining = (1 - t).clamp(min=self.t_eps)
         return (1 - t) / remaining, -1 / remaining                     # so that w = 1/s̄, as JiT's
+
     def at_least(self, s): return torch.maximum(s, self.t_eps * self.prior.fitted(s))

@@ -4,26 +4,26 @@
 
 # %% auto #0
 __all__ = ['CHOICES', 'LEAST', 'MOST', 'GRID', 'OWN', 'SAMPLING', 'PRESETS', 'FORMAT', 'LEGACY', 'option', 'TrainConfig',
-           'flat_of', 'replaced', 'FlatOption', 'sampling_options', 'flat_options', 'config_of_flat', 'build']
+           'flat_of', 'replaced', 'config_of_flat', 'build']
 
 # %% ../nbs/18_config.ipynb #18_config-003
 import dataclasses
 import math
 from dataclasses import dataclass, field, fields
-from typing import NamedTuple, get_args, get_origin, get_type_hints
 
 import torch
 
 import hdfm.baselines                            # registers the rivals' paths
 import hdfm.coloured                             # and more; so does mot
 from .data import Purpose, derived_seed
+from .embedding import ORDERS
 from .mot import network_sizes
 from .path import PATHS, PREDICTIONS, make_path, path_options
 from .presets import RECIPES
 from .process import check_clocks
 from .sampling import Sampling
 from .times import TIME_SAMPLINGS, TIME_WEIGHTINGS
-from .vit import MODELS, ORDERS, make_network
+from .vit import MODELS, make_network
 
 # %% ../nbs/18_config.ipynb #18_config-008
 def option(default, help, free=False):
@@ -104,6 +104,7 @@ class TrainConfig:
     log_every: int = option(10, "steps between lines of metrics.jsonl", free=True)
     log_to: tuple[str, ...] = option((), "also log to: keys of hdfm.watch.LOGGERS, such as "
                                          "tensorboard", free=True)
+
     def __post_init__(self):
         for name in ("ema", "log_to"):           # lists come from JSON, single values from people
             value = getattr(self, name)
@@ -112,20 +113,25 @@ class TrainConfig:
         _check_values(vars(self))
         object.__setattr__(self, "path_options", _complete(self.path, self.path_options or {}))
         _check_parts(self)
+
     def make_path(self, shape):
         "The path of this run for images of `shape` (H, W)."
         return make_path(self.path, shape, **self.path_options)
+
     @property
     def needs_variance(self):
         "Whether its times depend on the images."
         chosen = (TIME_SAMPLINGS.get(n) for n in (self.time_sampling, self.time_weighting))
         return any(times and times.needs_data for times in chosen)
+
     def replace(self, **options): # by their flat names
         "This configuration with other options, and with what they ask for."
         return replaced(self, options)
+
     def flat(self):
         "All its options by their flat names: a dict that JSON can hold."
         return flat_of(self)
+
     @classmethod
     def from_flat(cls, flat, # what flat() gave
                   format=3): # of the file that it was saved in
@@ -250,58 +256,6 @@ def replaced(config, given):
     prediction = own.get("prediction", config.prediction)
     sampling = sampling.suited(make_path(path, GRID, **way), prediction, asked)
     return dataclasses.replace(config, **own, path_options=way, sampling=sampling)
-
-# %% ../nbs/18_config.ipynb #18_config-024
-class FlatOption(NamedTuple):
-    "What people are told of one option: its flat `name`, the `type` of a value and the rest."
-    name: str
-    type: type
-    default: object
-    help: str
-    free: bool                     # it may change within a run
-    several: bool                  # it takes several values
-
-def _described(name, hint, default, help, free):
-    "The `FlatOption` of an option whose annotation is `hint`."
-    kind = next((a for a in get_args(hint) if isinstance(a, type) and a is not type(None)), hint)
-    return FlatOption(name, kind, default, help, free, get_origin(hint) is tuple)
-
-def _by_paths(things):
-    "The `things`, a dict by path, as one text that names the paths of each."
-    paths = {}
-    for path, thing in things.items(): paths.setdefault(str(thing), []).append(path)
-    return "; ".join(f"{thing} [path {', '.join(names)}]" for thing, names in paths.items())
-
-# %% ../nbs/18_config.ipynb #18_config-025
-def _path_option(name):
-    "The `FlatOption` of an option of one or several paths."
-    known = {path: path_options(path)[name] for path in PATHS if name in path_options(path)}
-    defaults = {path: one.default for path, one in known.items()}
-    same = len(set(defaults.values())) == 1
-    default = next(iter(defaults.values())) if same else _by_paths(defaults)
-    help = _by_paths({path: PATHS[path].help[name] for path in known})
-    return _described(name, next(iter(known.values())).annotation, default, help, False)
-
-def sampling_options():
-    "A `FlatOption` for every option of `Sampling`."
-    hints = get_type_hints(Sampling)
-    return [_described(_sampling_name(f), hints[f.name], f.default, f.metadata["help"], True)
-            for f in fields(Sampling) if f.metadata]
-
-def flat_options():
-    "A `FlatOption` for every option of every path, in the order of `TrainConfig`."
-    hints = get_type_hints(TrainConfig)
-    options = []
-    for f in fields(TrainConfig):
-        if f.name == "path_options":
-            names = dict.fromkeys(name for path in PATHS for name in path_options(path))
-            options += [_path_option(name) for name in names]
-        elif f.name == "sampling":
-            options += sampling_options()
-        else:
-            told = (f.default, f.metadata["help"], f.metadata["free"])
-            options.append(_described(f.name, hints[f.name], *told))
-    return options
 
 # %% ../nbs/18_config.ipynb #18_config-028
 PRESETS = {}

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['SPECTRA', 'full_precision', 'dct', 'idct', 'check_grid', 'laplacian_eigenvalues', 'spread_time', 'expand_time',
-           'HeatOperator', 'white_noise', 'moments', 'sum_of_moments', 'mean_and_deviation', 'WhiteNoise',
-           'BlurredGaussian']
+           'HeatOperator']
 
 # %% ../nbs/00_core.ipynb #00_core-003
 import math
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .checks import check_floating, check_number, check_time, check_values, same_shape
+from .checks import check_floating, check_number, check_time
 
 # %% ../nbs/00_core.ipynb #00_core-012
 def _cosines(n):
@@ -170,16 +169,20 @@ class HeatOperator(nn.Module):
         self.spectrum = spectrum
         self.blur_strength = check_number("blur_strength", blur_strength, 0, 1e6,
                                           "give a number r from 0 (no blur) to 1e6")
+
     def eigenvalues(self, x):
         "λ of shape `shape`, in the type `x` is computed in, on its device; a copy."
         return self._eigenvalues(x).clone()
+
     def _eigenvalues(self, x):                   # the constant itself, for whoever only reads it
         dtype = torch.promote_types(x.dtype, torch.float32)
         return _eigenvalues(self.shape, self.spectrum, dtype, x.device)
+
     def decay(self, x, t):
         "t^{rλ}, to multiply modes of `x`; exactly 1 at t=1, exactly 0 at t=0 but for the mean."
         time = expand_time(t, x, len(self.shape))
         return time ** (self.blur_strength * self._eigenvalues(x))
+
     def modes(self, x, name="x"):
         "DCT(x) in float32 or float64, after checking that `x` lies on this grid."
         check_floating(x, name)
@@ -188,20 +191,24 @@ class HeatOperator(nn.Module):
                              f"a grid of {self.shape}: the last axes must match; "
                              f"resize {name} or make a HeatOperator for its size")
         return dct(x.to(torch.promote_types(x.dtype, torch.float32)), len(self.shape))
+
     def pixels(self, X, like):
         "IDCT(X) in the type of `like`."
         return idct(X, len(self.shape)).to(like.dtype)
+
     def forward(self, x, # images [B, ..., *shape]
                 t, # flow time in [0, 1], a number or [B]
                ): # the blurred images, like x
         "u_t, the images at time `t`."
         return self.pixels(self.modes(x) * self.decay(x, t), x)   # modes first: it checks x
+
     def with_laplacian(self, x, # images [B, ..., *shape]
                        t, # flow time in [0, 1], a number or [B]
                       ): # blurred images and their Laplacian, in pixel⁻²
         "(u_t, Δu_t) for the price of three transforms. Paper (17), (18)."
         U = self.modes(x) * self.decay(x, t)
         return self.pixels(U, x), self.pixels(-self._eigenvalues(x) * U, x)
+
     def extra_repr(self):
         return f"{self.shape}, blur_strength={self.blur_strength:g}, spectrum={self.spectrum!r}"
 
@@ -246,86 +253,3 @@ class _FastTransform(torch.autograd.Function):
     def backward(ctx, gradient): return _FastTransform.apply(gradient, not ctx.inverse), None
     @staticmethod
     def jvp(ctx, tangent, _): return _FastTransform.apply(tangent, ctx.inverse)
-
-# %% ../nbs/00_core.ipynb #00_core-079
-def white_noise(like, generator=None):
-    "Standard normal numbers like `like`, drawn on the device of `generator` if there is one."
-    check_floating(like, "like")
-    device = generator.device if generator else like.device
-    noise = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=device)
-    return noise.to(like.device)
-
-def moments(values):
-    "Number, sum and sum of squares over axis 0: `[3, ...]` in float64; those of parts add up."
-    values = values.double()
-    number = values.new_full(values.shape[1:], len(values))
-    return torch.stack([number, values.sum(0), values.square().sum(0)])
-
-def sum_of_moments(parts):
-    "The `moments` of all `parts` together, which must be of one shape; 0 if there are none."
-    total = 0
-    for part in parts:
-        if torch.is_tensor(total): same_shape(part, total, "one batch (as moments)", "the others")
-        total = total + part
-    return total
-
-def mean_and_deviation(moments):
-    "(mean, standard deviation) of the values with these `moments`; there must be two or more."
-    check_values(moments, "the sums of these images")
-    number, total, squares = moments
-    few = int(number.min()) if number.numel() else 0
-    if few < 2: raise ValueError(f"{few} images; a standard deviation needs at least 2")
-    mean = total / number
-    variance = (squares - number * mean.square()) / (number - 1)
-    return mean, variance.clamp(min=0).sqrt()
-
-# %% ../nbs/00_core.ipynb #00_core-082
-class WhiteNoise:
-    "A beginning: noise e ~ N(0, scale²·I), the same in every orthonormal basis."
-    needs_data = False                           # nothing to fit
-
-    def __init__(self, scale=1.0):
-        self.scale = check_number("scale", scale, 0, 1e6, "give a number from 0 to 1e6")
-    def sample(self, like, generator=None):
-        "Noise with the shape, dtype and device of `like`."
-        return self.scale * white_noise(like, generator)
-    def fit(self, batches): return self
-    def state(self): return {}
-    def load(self, state): return self
-
-# %% ../nbs/00_core.ipynb #00_core-084
-class BlurredGaussian:
-    "A beginning: blurred images, as an independent Gaussian for each of their modes."
-    needs_data = True
-
-    def __init__(self, operator,
-                 blurriest): # function of images: how blurred they are at the beginning
-        self.operator = operator
-        self.blurriest = blurriest
-        self.mean = self.std = None
-    def fit(self, batches):
-        "Fit mean and deviation of each mode to an iterable of image tensors `[N, C, *shape]`."
-        found = (moments(self.operator.modes(self.blurriest(x), "images")) for x in batches)
-        total = sum_of_moments(found)
-        if isinstance(total, int): raise ValueError("no images to fit the path's beginning to")
-        self.mean, self.std = (part.float() for part in mean_and_deviation(total))
-        return self
-    def sample(self, like, generator=None):
-        "Blurred images with the shape, dtype and device of `like`."
-        if self.mean is None:
-            raise ValueError("this path begins at blurred data: call path.fit(images) first")
-        if like.shape[-self.mean.ndim:] != self.mean.shape:
-            raise ValueError(f"images of shape {tuple(like.shape)} do not begin at blurred ones of "
-                             f"{tuple(self.mean.shape)}: the last axes must match")
-        white = white_noise(like, generator)
-        return self.operator.pixels(self.mean.to(white) + self.std.to(white) * white, white)
-    def state(self):
-        "The tensors that a file needs to keep; none before `fit`."
-        return {} if self.mean is None else dict(mean=self.mean, std=self.std)
-    def load(self, state):
-        "Take the `state` of another."
-        missing = sorted({"mean", "std"} - state.keys())
-        if missing: raise ValueError(f"the saved beginning of the path lacks {', '.join(missing)}")
-        self.mean = state["mean"]
-        self.std = state["std"]
-        return self

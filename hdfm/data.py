@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from .core import check_floating
+from .checks import check_floating
 from .fashion import CLASSES, FASHION, fashion_arrays
 from .files import read_npz
 

@@ -9,7 +9,8 @@ __all__ = ['GaussianPosterior', 'LinearPlus', 'EmpiricalPosterior']
 import torch
 from torch import nn
 
-from .core import check_floating, check_values, spread_time
+from .checks import check_floating, check_values
+from .core import spread_time
 from .process import check_clocks
 
 # %% ../nbs/02_exact.ipynb #02_exact-007

@@ -11,7 +11,8 @@ import math
 
 import torch
 
-from .core import check_floating, white_noise
+from .checks import check_floating
+from .prior import white_noise
 from .process import check_clocks
 from .times import visible_share
 

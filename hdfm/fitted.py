@@ -8,8 +8,8 @@ __all__ = ['FITTED_STEPS', 'CAUTION', 'final_gains', 'fit_two_step', 'variance_w
 # %% ../nbs/fitted.ipynb #fitted-003
 import torch
 
-from .core import mean_and_deviation, moments
 from .data import as_floats, epoch_order
+from .prior import mean_and_deviation, moments
 from .process import check_one_flow
 from .times import VisibleTime
 

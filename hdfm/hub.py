@@ -24,11 +24,13 @@ from .checks import check_images
 from .data import class_labels
 from .exact import LinearPlus
 from .files import read_json, read_text
+from .guidance import predictor
 from .jit_weights import read_jit
 from .mot import network_sizes
 from .path import PATHS, make_path
-from .run import LoadedRun, RunError, RunFolder
-from .sampling import Sampling, predictor
+from .run import LoadedRun, RunFolder
+from .run_files import RunError
+from .sampling import Sampling
 from .state import check_sizes, weight_shapes
 from .vit import JiT, make_network
 

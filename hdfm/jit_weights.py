@@ -18,10 +18,11 @@ import safetensors.torch
 import torch
 
 from .checkpoint import CheckpointError, check_shapes, whole_file
+from .embedding import ORDERS, rotary_table, sincos_embedding
 from .files import regular_file
 from .sampling import Sampling
 from .state import check_sizes, weight_shapes
-from .vit import MODELS, ORDERS, JiT, rotary_table, sincos_embedding
+from .vit import MODELS, JiT
 
 # %% ../nbs/jit_weights.ipynb #jit_weights-007
 WHOLE = {"patches.0": "x_embedder.proj1", "patches.1": "x_embedder.proj2",

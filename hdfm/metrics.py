@@ -11,7 +11,9 @@ __all__ = ['READERS', 'feature_statistics', 'frechet_of_statistics', 'frechet_di
 import numpy as np
 import torch
 
-from .core import check_values, dct, mean_and_deviation, moments, same_shape
+from .checks import check_values, same_shape
+from .core import dct
+from .prior import mean_and_deviation, moments
 
 # %% ../nbs/14_metrics.ipynb #14_metrics-007
 def _rows(x, name="this set", least=1):

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from .core import check_floating, check_time
+from .checks import check_floating, check_time
+from .embedding import rotary_table, sincos_embedding
 from .pyramid import down, join_scales, split_scales, up
-from .vit import (MODELS, NETWORKS, JiT, modulate, rotary_table, sincos_embedding,
-                      unpatch)
+from .vit import MODELS, NETWORKS, JiT, modulate, unpatch
 
 # %% ../nbs/mot.ipynb #mot-007
 MASKS = ("causal", "self", "none")
@@ -113,6 +113,7 @@ class MoT(nn.Module):
             fine = [o - up(down(o)) for o in parts[:0:-1]]             # the finest first
             parts = [join_scales([*fine, parts[0]])]
         return (parts[0], kept) if features else parts[0]
+
     def by_scale(self, z, t, labels=None, features=()):
         "(the prediction of each scale on its grid, the coarsest first; the features)."
         check_floating(z, "z")
@@ -132,6 +133,7 @@ class MoT(nn.Module):
             image = unpatch(x, round(n**0.5), expert.patch_size, expert.channels)
             parts.append(image.to(z.dtype))
         return parts, kept
+
     def level(self, z):
         "The finest scale that is in `z`: that of its grid."
         sides = {self.image_size >> k: k for k in range(self.scales)}
@@ -139,10 +141,12 @@ class MoT(nn.Module):
         if z.shape[1:] == (self.channels, side, side) and side in sides: return sides[side]
         raise ValueError(f"z has shape {tuple(z.shape)}, but this model takes [B, {self.channels}, "
                          f"n, n] with n one of {', '.join(map(str, sides))}")
+
     def tokens(self, expert, k, image):
         position = getattr(self, f"position{k}")
         x = expert.tokens(image.type_as(position)) + position
         return x if self.mark is None else x + self.mark[k]
+
     def through(self, experts, scales, xs, label, conditions, features):
         "All blocks, which the context tokens join before those of the coarsest scale."
         counts = [x.shape[1] for x in xs]
@@ -160,9 +164,11 @@ class MoT(nn.Module):
             if i + 1 in features:
                 kept[i + 1] = torch.cat([x[:, -n:] for x, n in zip(xs, counts)], 1)
         return xs, [kept[i] for i in features]
+
     def step(self, *inputs):
         if not (self.checkpointing and self.training): return self.together(*inputs)
         return checkpoint(self.together, *inputs, use_reentrant=False)
+
     def compile_blocks(self, **options): # of torch.compile; fullgraph and not dynamic by default
         "Compile the step of all streams; a graph for each stage."
         options = dict(fullgraph=True, dynamic=False) | options

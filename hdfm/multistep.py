@@ -13,7 +13,7 @@ import numpy
 import torch
 
 from .checks import check_number, check_time
-from .core import white_noise
+from .prior import white_noise
 from .solver import MOST_STEPS, register_solver, time_grid
 from .times import VisibleTime
 

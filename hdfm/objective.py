@@ -11,7 +11,8 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 
-from .core import check_floating, check_number, same_shape, spread_time
+from .checks import check_floating, check_number, same_shape
+from .core import spread_time
 from .times import LogitNormalTime
 
 # %% ../nbs/08_objective.ipynb #08_objective-007

@@ -62,6 +62,7 @@ class _Whole(nn.Module):                           # so that no weight has the n
     def __init__(self, network):
         super().__init__()
         self.network = network
+
     def forward(self, z, t, label): return self.network(z, t, label)
 
 def _traced(model):

@@ -12,9 +12,9 @@ from html import escape
 from string import Template
 from urllib.parse import quote
 
-from .config import flat_options
 from .files import read_json
 from .markup import curve, duration, table, tag
+from .options import flat_options
 from .path import path_options
 from .show import said
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import torch
 
-from .core import (BlurredGaussian, HeatOperator, WhiteNoise, check_number, expand_time,
-                       same_shape, white_noise)
-from .process import (PATHS, PREDICTIONS, Process, make_path, path_options,
+from .checks import check_number, same_shape
+from .core import HeatOperator
+from .prior import BlurredGaussian
+from .process import (PATHS, PREDICTIONS, Process, TwoClocks, make_path, path_options,
                           register_path)
-from .times import TIME_SAMPLINGS, VisibleTime
+from .times import VisibleTime
 
 # %% ../nbs/01_path.ipynb #01_path-007
 @dataclass
@@ -27,106 +28,60 @@ class PathSample:
     t: torch.Tensor # its time, a number or [B]
     dx_t: torch.Tensor # its velocity, dz/dt
 
-# %% ../nbs/01_path.ipynb #01_path-n06
-class _TwoClocks(Process):
-    "The plumbing of a path of two clocks."
-    pairs = tuple((prediction, loss) for prediction in PREDICTIONS for loss in PREDICTIONS)
-    def __init__(self, operator, # has shape, modes(x) and pixels(X, like), as HeatOperator
-                 noise_scale: float = 1.0, # σ of the noise, above 0
-                 t_eps: float = 0.05): # nothing is divided by an s smaller than this
-        self.operator = operator
-        self.noise_scale = check_number("noise_scale", noise_scale, 1e-12, 1e6,
-                                        "give a number above 0, from 1e-12 to 1e6")
-        self.t_eps = check_number("t_eps", t_eps, 1e-6, 0.999999,
-                                  "give a number between 0 and 1, such as 0.05")
-        self.prior = WhiteNoise(self.noise_scale)
-    def time(self, t, x):
-        "`t` checked, and shaped to broadcast against points `x` of the path."
-        return expand_time(t, x, len(self.operator.shape), self.t_min)
-    def at_least(self, s):
-        "The noise `s`, no smaller than what may be divided by."
-        return s.clamp(min=self.t_eps)
-    def clocks(self, t, like):
-        "(a, s) at `t`, a number, `[B]` or spread, for images like `like`: per mode, or per image."
-        raise NotImplementedError(f"{type(self).__name__} must define clocks(t, like)")
-    def offers(self, prediction):
-        if prediction not in dict(self.pairs): return frozenset()
-        offered = dict(velocity=True, clocks=True, noise=self.has_noise,
-                       target=self.well_posed(prediction))
-        return frozenset(name for name, there in offered.items() if there)
-    def to_target(self, prediction, output, x_t, t):
-        if prediction == "x": return output
-        if prediction == "eps": return self.epsilon_to_target(output, x_t, t)
-        if prediction == "v": return self.velocity_to_target(output, x_t, t)
-        raise ValueError(f"unknown prediction {prediction!r}; choose one of x, eps, v")
-    def scaled(self, factor, x):
-        "`factor` times the modes of `x`, in pixels; no transform if it is one number per image."
-        if all(n == 1 for n in factor.shape[-len(self.operator.shape):]):
-            return (factor * x).to(x.dtype)
-        return self.operator.pixels(factor * self.operator.modes(x), x)
-    def mix(self, x_0, x_1, signal, noise):
-        "signal·X₁ + noise·X₀, in pixels."
-        same_shape(x_0, x_1, "x_0", "x_1")
-        image = self.operator.pixels(signal * self.operator.modes(x_1, "x_1"), x_1)
-        return image + self.scaled(noise, x_0).to(x_1.dtype)
-    def _modes(self, predicted, x_t, name):
-        same_shape(predicted, x_t, name, "x_t")
-        return self.operator.modes(predicted, name), self.operator.modes(x_t, "x_t")
-    def error_gain(self, prediction, loss, x, t, max_gain=1e4):
-        a, s = self.clocks(t, x)
-        one = super().error_gain(prediction, loss, x, t)
-        if prediction == loss: return one
-        weight = self.weight(x, t)
-        to_x = dict(x=one, eps=s / a.clamp(min=1 / max_gain),
-                    v=torch.where(weight > 1 / max_gain, 1 / weight, 0.0))
-        of_x = dict(x=one, eps=a / self.at_least(s), v=weight)
-        return to_x[prediction] * of_x[loss]
-
 # %% ../nbs/01_path.ipynb #01_path-015
 def _wide(x): return x.to(torch.promote_types(x.dtype, torch.float32)) # what is between may be huge
 
-class ProbPath(_TwoClocks):
+class ProbPath(TwoClocks):
     "Z = a(t)·X + s(t)·E in the modes of `operator`; from a subclass's `clocks` the rest follows."
     def rates(self, x, t):
         "(a', s'/s) by forward-mode differentiation, the latter with s no smaller than `t_eps`."
         t = self.time(t, x)
         (_, s), (da, ds) = torch.func.jvp(lambda t: self.clocks(t, x), (t,), (torch.ones_like(t),))
         return da, ds / self.at_least(s)
+
     def weight(self, x, t):
         "w = a' - a·s'/s, the gain from an error of x̂ to an error of the velocity, per mode."
         da, rate = self.rates(x, t)
         return da - self.clocks(t, x)[0] * rate
+
     def interpolate(self, x_0, x_1, t): return self.mix(x_0, x_1, *self.clocks(t, x_1))
+
     def sample(self, x_0, x_1, t):
         spread = self.time(t, x_1)
         z, velocity = torch.func.jvp(lambda t: self.interpolate(x_0, x_1, t),
                                      (spread,), (torch.ones_like(spread),))
         return PathSample(x_0, x_1, z, torch.as_tensor(t), velocity)
+
     def target_to_velocity(self, x_1, x_t, t):
         "The velocity a'X + s'E when the clean image is (predicted to be) `x_1`; E = (Z - aX)/s."
         return self.mix(x_t, x_1, self.weight(x_t, t), self.rates(x_t, t)[1])
+
     def target_to_epsilon(self, x_1, x_t, t):
         "The noise (Z - aX)/s when the clean image is (predicted to be) `x_1`."
         a, s = self.clocks(t, x_t)
         X, Z = self._modes(x_1, x_t, "x_1")
         return self.operator.pixels((Z - a * X) / self.at_least(s), x_t)
+
     def epsilon_to_target(self, epsilon, x_t, t, max_gain=1e6):
         "The clean image when the noise is `epsilon`; errors grow by s/a, with 1/a ≤ `max_gain`."
         a, s = self.clocks(t, x_t)
         E, Z = self._modes(epsilon, x_t, "epsilon")
         return self.operator.pixels((Z - s * E) / a.clamp(min=1 / max_gain), x_t)
+
     def velocity_to_target(self, velocity, x_t, t, max_gain=1e4):
         "The clean image when the velocity is `velocity`; 0 in modes with a gain above `max_gain`."
         V, Z = self._modes(velocity, x_t, "velocity")
         modes = V - self.rates(x_t, t)[1] * Z
         weight = self.weight(x_t, t)
         return self.operator.pixels(torch.where(weight > 1 / max_gain, modes / weight, 0.0), x_t)
+
     def epsilon_to_velocity(self, epsilon, x_t, t):
         "The velocity when the noise is (predicted to be) `epsilon`."
         same_shape(epsilon, x_t, "epsilon", "x_t")
         z = _wide(x_t)
         x_1 = self.epsilon_to_target(_wide(epsilon), z, t)
         return self.target_to_velocity(x_1, z, t).to(x_t.dtype)
+
     def velocity_to_epsilon(self, velocity, x_t, t):
         "The noise when the velocity is (predicted to be) `velocity`."
         same_shape(velocity, x_t, "velocity", "x_t")
@@ -162,6 +117,7 @@ class HeatProbPath(ProbPath):
         self.laplacian_coefficient = c = laplacian_coefficient
         self.coefficient = self.blur_strength if c is None else check_number(
             "laplacian_coefficient", c, -1e6, 1e6, "give a number from -1e6 to 1e6")
+
     @classmethod
     def from_preset(cls, name, shape, **options):
         "The path of a preset of `PATH_PRESETS`: 'paper', 'released' or 'consistent'."
@@ -171,24 +127,31 @@ class HeatProbPath(ProbPath):
         if clash:
             raise ValueError(f"preset {name!r} fixes {clash}; use preset 'consistent' to choose it")
         return cls(shape, **PATH_PRESETS[name], **options)
+
     def offers(self, prediction): return super().offers(prediction) | {"laplacian"}
     def well_posed(self, prediction): return prediction == "x" or self.blur_strength == 0
+
     def clocks(self, t, like):
         t = self.time(t, like)
         return t * self.operator.decay(like, t), 1 - t
+
     def remaining(self, x, t):
         "s̄ = max(1-t, ε), shaped to broadcast against `x`."
         return (1 - self.time(t, x)).clamp(min=self.t_eps)
+
     def velocity_gain(self, x, t):
         "1/s̄ + cλ, from an error of the blurred image û to an error of the velocity, per mode."
         return 1 / self.remaining(x, t) + self.coefficient * self.operator._eigenvalues(x)
+
     def weight(self, x, t):
         "w = t^{rλ}(1/s̄ + cλ), from an error of x̂ to an error of the velocity, per mode."
         return self.operator.decay(x, t) * self.velocity_gain(x, t)
+
     def interpolate(self, x_0, x_1, t):
         same_shape(x_0, x_1, "x_0", "x_1")
         time = self.time(t, x_1).to(x_1.dtype)
         return time * self.operator(x_1, t) + (1 - time) * x_0
+
     def sample(self, x_0, # noise [B, ..., *shape]
                x_1, # images, of the same shape
                t, # time in [0, 1], a number or [B]
@@ -199,6 +162,7 @@ class HeatProbPath(ProbPath):
         time = self.time(t, x_1).to(x_1.dtype)
         velocity = u - x_0 - self.coefficient * laplacian
         return PathSample(x_0, x_1, time * u + (1 - time) * x_0, torch.as_tensor(t), velocity)
+
     def target_to_velocity(self, x_1, # the clean images, or a prediction of them
                            x_t, # the point z of the path, of the same shape
                            t, # its time in [0, 1], a number or [B]
@@ -207,6 +171,7 @@ class HeatProbPath(ProbPath):
         same_shape(x_1, x_t, "x_1", "x_t")
         v = self.operator.pixels(self.weight(x_t, t) * self.operator.modes(x_1, "x_1"), x_t)
         return v - (x_t / self.remaining(x_t, t)).to(x_t.dtype)
+
     def epsilon_to_velocity(self, epsilon, # the noise, or a prediction of it
                             x_t, # the point z of the path, of the same shape
                             t, # its time in [0, 1], a number or [B]
@@ -215,15 +180,18 @@ class HeatProbPath(ProbPath):
         u = self._blurred(epsilon, x_t, t)
         gain = 1 + self.coefficient * self.operator._eigenvalues(u)      # û - cΔû, one filter
         return self.operator.pixels(gain * self.operator.modes(u), x_t) - epsilon
+
     def epsilon_to_target(self, epsilon, x_t, t, max_gain=1e4):
         "The clean image when the noise is `epsilon`. Ill-posed: errors grow by t^{-rλ}, capped."
         u = self._blurred(epsilon, x_t, t)
         decay = self.operator.decay(u, t).clamp(min=1 / max_gain)
         return self.operator.pixels(self.operator.modes(u) / decay, x_t)
+
     def _blurred(self, epsilon, x_t, t):         # û = (z - (1-t)ê)/max(t, ε)
         same_shape(epsilon, x_t, "epsilon", "x_t")
         time = self.time(t, x_t)
         return ((x_t - (1 - time) * epsilon) / time.clamp(min=self.t_eps)).to(x_t.dtype)
+
     def velocity_to_target(self, velocity, # the velocity, or a prediction of it
                            x_t, # the point z of the path, of the same shape
                            t, # its time in [0, 1], a number or [B]
@@ -233,6 +201,7 @@ class HeatProbPath(ProbPath):
         V, Z = self._modes(velocity, x_t, "velocity")
         weight = self.weight(x_t, t).clamp(min=1 / max_gain)
         return self.operator.pixels((V + Z / self.remaining(x_t, t)) / weight, x_t)
+
     def error_gain(self, prediction, loss, x, t, max_gain=1e4):
         one = Process.error_gain(self, prediction, loss, x, t)
         if prediction == loss: return one
@@ -278,29 +247,37 @@ class BlurProbPath(ProbPath):
         if self.blur_strength == 0:
             raise ValueError("blur_strength=0: without noise or blur there is no path; give r > 0")
         self.prior = BlurredGaussian(self.operator, self.blurriest)
+
     def blurriest(self, images): return self.operator(images, self.t_min)
     def training_time(self, t): return self.t_min + (1 - self.t_min) * t
     def interpolate(self, x_0, x_1, t): return self.operator(x_1, self.time(t, x_1))
+
     def clocks(self, t, like):
         t = self.time(t, like)
         return self.operator.decay(like, t), torch.ones_like(t)
     error_gain = HeatProbPath.error_gain
+
     def remaining(self, x, t): return torch.full_like(self.time(t, x), math.inf)
+
     def velocity_gain(self, x, t):
         return self.blur_strength * self.operator._eigenvalues(x) / self.time(t, x)
+
     def rates(self, x, t):
         weight = self.operator.decay(x, t) * self.velocity_gain(x, t)
         return weight, torch.zeros_like(self.time(t, x))
+
     def sample(self, x_0, x_1, t):
         time = self.time(t, x_1)
         u, laplacian = self.operator.with_laplacian(x_1, time)
         velocity = -self.blur_strength * laplacian / time.to(laplacian.dtype)
         return PathSample(x_0, x_1, u, torch.as_tensor(t), velocity)
+
     def velocity_to_target(self, velocity, x_t, t, max_gain=1e4):
         "The clean image when the velocity is `velocity`; its mean has none and is that of `x_t`."
         V, Z = self._modes(velocity, x_t, "velocity")
         modes = V / self.weight(x_t, t).clamp(min=1 / max_gain)
         return self.operator.pixels(torch.where(self.operator._eigenvalues(x_t) > 0, modes, Z), x_t)
+
     def epsilon_to_target(self, *arguments, **options):
         raise ValueError("a path without noise has no noise to predict; predict 'x' or 'v'")
     target_to_epsilon = epsilon_to_target

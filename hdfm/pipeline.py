@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from .bridge import needed
-from .core import WhiteNoise
 from .data import class_labels
 from .hub import FlowModel
 from .path import make_path
+from .prior import WhiteNoise
 from .sampling import SOLVERS
 from .solver import check_solver, check_times, known_solver, time_grid
 

@@ -14,8 +14,10 @@ from functools import cached_property
 import torch
 
 from .baselines import HaarOperator
-from .core import WhiteNoise, check_floating, check_grid, check_number, white_noise
+from .checks import check_floating, check_number
+from .core import check_grid
 from .path import HeatProbPath, ProbPath, register_path
+from .prior import WhiteNoise, white_noise
 
 # %% ../nbs/pyramid.ipynb #pyramid-007
 def down(x): # [..., H, W], both even
@@ -110,17 +112,22 @@ class StagedFlow(ProbPath):
     @cached_property
     def stages(self): return (*(self._stage(k) for k in range(self.scales - 1, 0, -1)), self)
     def well_posed(self, prediction): return prediction in ("x", "v")
+
     def band_clocks(self, band, t):
         "(signal, noise) of scales, numbered as in `HaarOperator`, at times that broadcast."
         raise NotImplementedError(f"{type(self).__name__} must define band_clocks(band, t)")
+
     def clocks(self, t, like):
         return self.band_clocks(self.operator.band.to(like.device), self.time(t, like))
+
     def training_time(self, t):
         last = 1.0 if self.trained_to_end else self.end
         return self.begin + (last - self.begin) * t
+
     def on_grid(self, images):
         for _ in range(self.level): images = down(images)
         return images
+
     def enter(self, z, before, generator=None):
         "A point at the beginning of this stage, of `z` at the end of the one `before`: (P.5)."
         band = self.operator.band.to(z.device)
@@ -131,6 +138,7 @@ class StagedFlow(ProbPath):
         z = up(z)
         modes = kept * self.operator.modes(z) + fresh * white_noise(z, generator)
         return self.operator.pixels(modes, z)
+
     def _stage(self, level):
         one = copy(self)
         one.operator = HaarOperator([n >> level for n in self.operator.shape], self.scales - level)
@@ -157,6 +165,7 @@ class StagedLapFlow(StagedFlow):
 
     def at_least(self, s):                       # the noise at which 1 - t is t_eps
         return s.clamp(min=SIGNAL_CLOCKS[self.clock][1](torch.tensor(self.t_eps)).item())
+
     def band_clocks(self, band, t):
         signal, noise = SIGNAL_CLOCKS[self.clock]
         begin = torch.tensor(self.begins, dtype=torch.float64).to(t)[band]

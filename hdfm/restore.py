@@ -10,7 +10,8 @@ import math
 
 import torch
 
-from .core import dct, idct, same_shape
+from .checks import same_shape
+from .core import dct, idct
 from .sampling import SOLVERS, check_solver, time_grid
 
 # %% ../nbs/36_restore.ipynb #36_restore-010

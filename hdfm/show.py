@@ -139,6 +139,7 @@ class _Page:
     def __init__(self, html, text):
         self.html = html
         self.text = text
+
     def _repr_html_(self): return self.html
     def __repr__(self): return self.text
 
@@ -182,6 +183,7 @@ class Table(list):
         lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self]
         rule = "|" + "---|" * len(self[0])
         return "\n".join([lines[0], rule, *lines[1:]])
+
     def __repr__(self): return self._repr_markdown_()
 
 def table(rows, # list of dicts with the same keys, or one dict

@@ -12,7 +12,7 @@ from functools import wraps
 
 import torch
 
-from .core import check_floating, same_shape
+from .checks import check_floating, same_shape
 
 # %% ../nbs/solver.ipynb #solver-006
 MOST_STEPS = 100_000

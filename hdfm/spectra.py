@@ -8,7 +8,8 @@ __all__ = ['straightness', 'frequency_bands', 'frequency_ratio', 'expected_ratio
 # %% ../nbs/05_spectra.ipynb #05_spectra-003
 import torch
 
-from .core import HeatOperator, check_floating, check_grid, check_values, dct
+from .checks import check_floating, check_values
+from .core import HeatOperator, check_grid, dct
 
 # %% ../nbs/05_spectra.ipynb #05_spectra-013
 def straightness(trajectory, # T points in time of n particles, [T, n, ...] with T of at least 2

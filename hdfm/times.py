@@ -11,7 +11,7 @@ import math
 
 import torch
 
-from .core import check_floating, check_number, check_values
+from .checks import check_floating, check_number, check_values
 from .process import check_clocks
 
 # %% ../nbs/times.ipynb #times-008
@@ -23,9 +23,11 @@ class UniformTime:
     def made(cls, mean, std, path, variance): return cls()
     def density(self, t): return torch.ones_like(torch.as_tensor(t))
     def cdf(self, t): return torch.as_tensor(t).clamp(0, 1)
+
     def sample(self, n, generator=None, device=None):
         "`[n]` times in [0, 1), on the device of the generator if none is named."
         return torch.rand(n, generator=generator, device=_device(generator, device))
+
     def weights(self, drawn, t, losses):
         "`[n]` weights of losses at times `t` `[n]` from `drawn`, so that this distribution counts."
         return self.density(t) / drawn.density(t)
@@ -36,17 +38,21 @@ class LogitNormalTime(UniformTime):
                  std=0.8):        # its standard deviation, above 0
         self.mean = check_number("mean", mean, -1e3, 1e3, "give a number such as -0.8")
         self.std = check_number("std", std, 1e-3, 1e3, "give a number above 0, such as 0.8")
+
     @classmethod
     def made(cls, mean, std, path, variance): return cls(mean, std)
+
     def density(self, t):
         t = torch.as_tensor(t)
         inside = (t > 0) & (t < 1)
         s = torch.where(inside, t, 0.5)
         normal = torch.exp(-((torch.logit(s) - self.mean) / self.std)**2 / 2)
         return torch.where(inside, normal / (self.std * math.sqrt(2 * math.pi) * s * (1 - s)), 0.0)
+
     def cdf(self, t):
         t = torch.as_tensor(t).clamp(0, 1)
         return torch.special.ndtr((torch.logit(t) - self.mean) / self.std)
+
     def sample(self, n, generator=None, device=None):
         g = torch.randn(n, generator=generator, device=_device(generator, device))
         return torch.sigmoid(self.mean + self.std * g)
@@ -98,14 +104,17 @@ class VisibleTime(UniformTime):
     def made(cls, mean, std, path, variance):
         if variance is not None: return cls(path, variance)
         raise ValueError("visible times need the variance of the images' modes")
+
     def cdf(self, t):
         t = torch.as_tensor(t, dtype=torch.float64)
         first, last = self._ends
         seen = (first - linear_error(self.path, self.variance, t)) / (first - last)
         return self.uniform * t + (1 - self.uniform) * seen
+
     def density(self, t):
         t = torch.as_tensor(t, dtype=torch.float64).clamp(min=1e-9)      # 0⁰ has no slope
         return torch.func.jvp(self.cdf, (t,), (torch.ones_like(t),))[1]
+
     def quantile(self, u):
         "The times `[n]` before which the shares `u` `[n]` of all lie, from the table."
         rise, grid = (x.to(u.device) for x in (self._table, self._grid))
@@ -113,6 +122,7 @@ class VisibleTime(UniformTime):
         left = right - 1
         part = (u - rise[left]) / (rise[right] - rise[left]).clamp(min=1e-30)
         return grid[left] + part.clamp(0, 1) * (grid[right] - grid[left])
+
     def sample(self, n, generator=None, device=None):
         u = torch.rand(n, generator=generator, device=_device(generator, device))
         return self.quantile(u).float()
@@ -138,6 +148,7 @@ class Balanced:
     "All times alike: each loss is divided by the mean of those of about the same time, (T.4)."
     def __init__(self, width=4.0): # of the neighbourhood, in ranks of the batch's times
         self.width = check_number("width", width, 0.5, 1e6, "give a number such as 4")
+
     def weights(self, drawn, t, losses):
         "`[n]` weights of losses `[n]` at times `t` `[n]`; of a single image 1."
         losses = losses.detach()

@@ -22,14 +22,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .checkpoint import check_shapes, list_checkpoints, load_tensors
 from .config import build
-from .core import mean_and_deviation, moments
 from .data import Purpose, StepBatches, as_floats, batches, derived_seed, epoch_order, flips
 from .files import read_json
 from .folders import open_images
 from .objective import training_loss
 from .parallel import (accumulating, ignore_signals, parallel, replicate, shard,
                            shard_mesh)
-from .run import RunError, RunFolder, changes
+from .prior import mean_and_deviation, moments
+from .run import RunFolder, changes
+from .run_files import RunError
 from .times import make_counted, make_times
 from .vit import MODELS
 from .watch import check_loggers, report_figure, sample_grid, watching

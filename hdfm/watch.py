@@ -26,7 +26,7 @@ from .data import Purpose, as_floats, class_labels, derived_seed, epoch_order
 from .metrics import frechet_of_moments, mode_moments, seam_steps
 from .page import headline, loss_name, write_page
 from .parallel import Ranks
-from .run import RunError
+from .run_files import RunError
 from .show import image_grid, png_bytes
 from .vit import build_model
 

@@ -16,7 +16,8 @@ import select
 import sys
 import traceback
 
-from .config import SAMPLING, flat_options, sampling_options
+from .config import SAMPLING
+from .options import flat_options, sampling_options
 from .parallel import is_mendable
 
 # %% ../nbs/32_words.ipynb #32_words-006

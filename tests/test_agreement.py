@@ -41,31 +41,30 @@ def test_the_checkout_agrees(copy):
     assert agree(copy) == (0, "Notebooks, library and README agree.\n")
 
 
-def test_a_hand_made_change_of_the_library_is_found_and_kept(copy):
-    path = copy / "hdfm/core.py"
-    whole = broken(path, "return torch.from_numpy(C)", "return torch.from_numpy(2 * C)")
+def test_each_disagreement_is_found_and_kept(copy):
+    """A hand-made change of the library, a README that differs, a notebook that is not clean."""
+    library = copy / "hdfm/core.py"
+    readme = copy / "README.md"
+    notebook = copy / "nbs/show.ipynb"
+    whole = notebook.read_text(encoding="utf-8")
+    changed = json.loads(whole)
+    changed["cells"][1]["metadata"] = {"scrolled": True}
+    was = {
+        library: broken(library, "return torch.from_numpy(C)", "return torch.from_numpy(2 * C)"),
+        readme: broken(readme, "Heat-dissipation", "Heat-dissipating"),
+        notebook: whole,
+    }
+    notebook.write_text(json.dumps(changed), encoding="utf-8")
     code, said = agree(copy)
-    assert code == 1 and "hdfm/core.py is not what the notebooks export" in said
-    assert "2 * C" in path.read_text(encoding="utf-8")
-    path.write_text(whole, encoding="utf-8")
-
-
-def test_a_readme_that_differs_is_found(copy):
-    whole = broken(copy / "README.md", "Heat-dissipation", "Heat-dissipating")
-    code, said = agree(copy)
-    assert code == 1 and "README.md is not what nbs/index.ipynb says" in said
-    (copy / "README.md").write_text(whole, encoding="utf-8")
-
-
-def test_an_uncleaned_notebook_is_found(copy):
-    path = copy / "nbs/show.ipynb"
-    whole = path.read_text(encoding="utf-8")
-    notebook = json.loads(whole)
-    notebook["cells"][1]["metadata"] = {"scrolled": True}
-    path.write_text(json.dumps(notebook), encoding="utf-8")
-    code, said = agree(copy)
-    assert code == 1 and "nbs/show.ipynb has uncleaned metadata" in said
-    path.write_text(whole, encoding="utf-8")
+    found = [line.partition(":")[0] for line in said.splitlines()]
+    assert code == 1 and found == [
+        "nbs/show.ipynb has uncleaned metadata or outputs",
+        "hdfm/core.py is not what the notebooks export",
+        "README.md is not what nbs/index.ipynb says",
+    ]
+    assert "2 * C" in library.read_text(encoding="utf-8")
+    for path, text in was.items():
+        path.write_text(text, encoding="utf-8")
 
 
 def test_a_broken_assertion_in_a_notebook_fails(copy):

@@ -154,17 +154,17 @@ def test_a_page_that_cannot_be_written_stops_no_training(tmp_path):
 
 
 def test_a_mistake_in_a_process_of_its_own(tmp_path):
-    done = hdfm("train", "digots", "--out", tmp_path / "run")
+    done = hdfm("train", "digots", "--out", tmp_path / "run", fresh=True)
     said = f"hdfm: error: unknown preset 'digots'; choose one of {', '.join(PRESETS)}\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
 
 
 def test_the_module_is_the_command():
-    done = hdfm("digits", "--print-config", "--lr", "0.5", module="hdfm.train")
+    done = hdfm("digits", "--print-config", "--lr", "0.5", module="hdfm.train", fresh=True)
     assert json.loads(done.stdout)["lr"] == 0.5
     help_text = hdfm("digits", "--help", module="hdfm.train").stdout
     assert "--blur-strength" in help_text and "0 is plain flow matching" in help_text
-    done = hdfm("no/such/run", module="hdfm.evaluate")
+    done = hdfm("no/such/run", module="hdfm.evaluate", fresh=True)
     assert done.returncode == 2 and "is not a run folder" in done.stderr
 
 

@@ -4,7 +4,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import TINY, files, hdfm
+from processes import codes, finish, start
 from hdfm.checkpoint import (
     list_checkpoints,
     load_checkpoint,
@@ -30,28 +30,6 @@ def options(steps, **more):
             "--log-every 1 --sample-steps 2 --ema 0.9 0.5")
     given = [(f"--{name.replace('_', '-')}", str(value)) for name, value in more.items()]
     return text.split() + [word for pair in given for word in pair]
-
-
-def start(*command, size=1):
-    """Start `python command` once for each rank, as torchrun would."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    words = [sys.executable, *map(str, command)]
-    group = os.environ | dict(WORLD_SIZE=str(size), MASTER_ADDR="localhost", MASTER_PORT=str(port))
-    return [subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                             env=group | dict(RANK=str(rank), LOCAL_RANK=str(rank)))
-            for rank in range(size)]
-
-
-def finish(processes):
-    """(exit status, what it said) of each process, once it has ended."""
-    said = [p.communicate(timeout=300)[1] for p in processes]
-    return [(p.returncode, text) for p, text in zip(processes, said, strict=True)]
-
-
-def codes(processes):
-    return [code for code, _ in finish(processes)]
 
 
 def wait_for(condition, processes, seconds=120):

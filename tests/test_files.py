@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY, files, hdfm, status_of
+from processes import Forked
 
 from hdfm.checkpoint import list_checkpoints, load_tensors, save_checkpoint, save_tensors
 from hdfm.fashion import unpacked
@@ -101,14 +102,14 @@ LONG = "--steps", "100000", "--sample-every", "5", "--save-every", "10"
 @pytest.mark.parametrize("what", ["moved", "deleted", "replaced"])
 def test_a_run_that_is_moved_away_stops(tmp_path, what):
     run = tmp_path / "run"
-    process = start("train", "digits", "--out", run, *TINY, *LONG)
+    process = Forked("-m", "hdfm", "train", "digits", "--out", run, *TINY, *LONG)
     wait_for(lambda: last_step(run) > 20 and last_step(run) % 10 in (6, 7), process)
     run.rename(tmp_path / "elsewhere")
     if what == "deleted":
         shutil.rmtree(tmp_path / "elsewhere")
     if what == "replaced":
         run.mkdir()
-    said = process.communicate(timeout=60)[1].decode()
+    said = process.communicate(timeout=60)[1]
     lines = [line for line in said.splitlines() if "error" in line]
     assert process.returncode == 2 and len(lines) == 1, said
     assert str(run) in lines[0] and "moved or deleted" in lines[0]
@@ -531,10 +532,10 @@ def test_ctrl_c_shows_no_traceback(tmp_path, seconds):
 @posix
 def test_ctrl_c_saves_and_is_no_success(tmp_path):
     run = tmp_path / "run"
-    process = start("train", "digits", "--out", run, *TINY, *LONG)
+    process = Forked("-m", "hdfm", "train", "digits", "--out", run, *TINY, *LONG)
     wait_for(lambda: RunFolder(run).metrics(), process)
     process.send_signal(signal.SIGINT)
-    out, said = (text.decode() for text in process.communicate(timeout=60))
+    out, said = process.communicate(timeout=60)
     assert process.returncode == 130 and "stopped by SIGINT" in out and "Traceback" not in said
     assert list_checkpoints(run / "checkpoints")
 

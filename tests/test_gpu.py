@@ -1,18 +1,15 @@
 """The measurements that are made on a GPU, tried at toy size on this machine."""
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 from conftest import ROOT
+from processes import finished
 
-COMMAND = [sys.executable, ROOT / "benchmarks" / "gpu.py", "--tiny", "--device", "cpu", "--folder"]
+COMMAND = [ROOT / "benchmarks" / "gpu.py", "--tiny", "--device", "cpu", "--folder"]
 
 
 def run(folder, *parts):
-    done = subprocess.run([*COMMAND, folder, *parts], capture_output=True, text=True, timeout=400,
-                          env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=folder)
+    done = finished(*COMMAND, folder, *parts, timeout=400, cwd=folder)
     assert done.returncode == 0, done.stderr[-2000:]
     return {part: json.loads((folder / f"{part}-tiny-result.json").read_text()) for part in parts}
 

@@ -36,12 +36,10 @@ def modules_after(code):
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize(
-    "module",
-    "core process times path exact solver sampling vit objective baselines".split(),
-)
-def test_the_mathematics_needs_only_torch_and_numpy(module):
-    added = modules_after(f"import hdfm.{module}") - modules_after("import torch, numpy")
+def test_the_mathematics_needs_only_torch_and_numpy():
+    modules = "core prior process times path exact solver guidance sampling embedding vit objective"
+    code = "import " + ", ".join(f"hdfm.{name}" for name in [*modules.split(), "baselines"])
+    added = modules_after(code) - modules_after("import torch, numpy")
     assert not added & HEAVY, added & HEAVY
 
 
@@ -89,12 +87,14 @@ def library():
 
 def chapters():
     """{module: number of its notebook}; the appendix `show` is below all, `exercise`, `files` and
-    `checks` above it and below the core, `process` and `times` below the paths of 01, `solver`
-    and `multistep` below the samplers of 03, `listing` and `shards` below the folders of 12,
-    `parts` and `plan` below the checkpoints of 13, `coloured`, `pyramid` and `mot` above the rivals
-    of 16, `state`, `spread` and `jit_weights` above 19, `recorded` and `doctor` above the trainer
-    of 23, `machine` above the evaluation of 27, `fitted` below the networks of 30 and `export`
-    above them, `bridge`, `onnx` and `pipeline` above the words of 32, and `field` above 34."""
+    `checks` above it and below the core, `prior`, `process` and `times` below the paths of 01,
+    `solver`, `multistep` and `guidance` below the samplers of 03, `embedding` below the network
+    of 07, `options` above the configuration of 18, `run_files` below the run folder of 20,
+    `listing` and `shards` below the folders of 12, `parts` and `plan` below the checkpoints of
+    13, `coloured`, `pyramid` and `mot` above the rivals of 16, `state`, `spread` and
+    `jit_weights` above 19, `recorded` and `doctor` above the trainer of 23, `machine` above the
+    evaluation of 27, `fitted` below the networks of 30 and `export` above them, `bridge`, `onnx`
+    and `pipeline` above the words of 32, and `field` above 34."""
     numbers = {}
     for path in sorted((ROOT / "nbs").glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -103,10 +103,12 @@ def chapters():
             number = re.match(r"\d+", path.name)
             numbers[module[1]] = int(number[0]) if number else None
     rooms = {"show": -2, "exercise": -1, "files": -0.5, "checks": -0.4}
-    rooms |= {"process": 0.5, "times": 0.7, "solver": 2.5, "multistep": 2.6, "fitted": 29.5}
+    rooms |= {"prior": 0.3, "process": 0.5, "times": 0.7, "embedding": 6.5, "fitted": 29.5}
+    rooms |= {"solver": 2.5, "multistep": 2.6, "guidance": 2.7}
     rooms |= {"listing": 11.4, "shards": 11.5, "export": 30.5}
     rooms |= {"bridge": 32.4, "onnx": 32.5, "pipeline": 32.6}
     rooms |= {"parts": 12.5, "plan": 12.6, "coloured": 16.5, "state": 19.5, "spread": 19.6}
+    rooms |= {"options": 18.5, "run_files": 19.8}
     rooms |= {"pyramid": 16.6, "mot": 16.7}
     rooms |= {"jit_weights": 19.7, "recorded": 23.6, "doctor": 23.7, "machine": 27.5}
     return numbers | rooms | {"field": 34.5}

@@ -13,6 +13,7 @@ from PIL import Image
 
 import damage
 from conftest import hdfm
+from processes import start
 from hdfm.checkpoint import load_checkpoint
 from hdfm.data import photographs
 from hdfm.parallel import can_shard
@@ -26,7 +27,7 @@ SMALL += "--sample-steps 2 --sample-rows 1".split()
 
 
 def torchrun(ranks, *words):
-    """`hdfm train` on several ranks of this machine; returns the finished process."""
+    """`hdfm train` on several ranks of this machine, by PyTorch's launcher."""
     command = [
         sys.executable,
         "-m",
@@ -44,7 +45,14 @@ def torchrun(ranks, *words):
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return done
+
+
+def ranks(size, *words):
+    """The same without the launcher, forked; returns what the first rank has printed."""
+    processes = start("-m", "hdfm.train", *words, size=size)
+    said = [process.communicate(timeout=400) for process in processes]
+    assert [process.returncode for process in processes] == [0] * size, said[0][1][-3000:]
+    return said[0][0]
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +78,8 @@ def test_ranks_and_sharding_change_nothing_but_rounding(tmp_path):
     assert hdfm(*common, "--out", tmp_path / "1", module="hdfm.train").returncode == 0
     torchrun(2, *common, "--out", tmp_path / "2")
     if can_shard(torch.device("cpu")):
-        torchrun(2, *common, "--out", tmp_path / "2 sharded", "--shard")
-    torchrun(8, *common, "--out", tmp_path / "8")
+        ranks(2, *common, "--out", tmp_path / "2 sharded", "--shard")
+    ranks(8, *common, "--out", tmp_path / "8")
     alone, info = load_checkpoint(tmp_path / "1" / "checkpoints" / "step-0000004")
     for name in sorted({path.name for path in tmp_path.iterdir()} - {"1"}):
         state, info = load_checkpoint(tmp_path / name / "checkpoints" / "step-0000004")
@@ -90,7 +98,7 @@ def test_ranks_and_sharding_change_nothing_but_rounding(tmp_path):
 @sharding
 def test_a_sharded_run_goes_on_alone(tmp_path):
     common = ["digits", *SMALL, "--micro-batch", "8", "--schedule", "constant"]
-    torchrun(2, *common, "--out", tmp_path / "run", "--shard")
+    ranks(2, *common, "--out", tmp_path / "run", "--shard")
     done = hdfm(
         *common, "--out", tmp_path / "run", "--resume", "auto", "--steps", "8", module="hdfm.train"
     )
@@ -109,7 +117,7 @@ def test_a_sharded_run_goes_on_alone(tmp_path):
 
 @sharding
 def test_sharded_bf16_on_four_ranks_with_the_imagenet_preset(pictures):
-    done = torchrun(
+    printed = ranks(
         4,
         "imagenet256",
         "--model",
@@ -125,7 +133,7 @@ def test_sharded_bf16_on_four_ranks_with_the_imagenet_preset(pictures):
     )
     assert (
         "dry run of imagenet256: training, saving, resuming, loading, sampling and evaluating work"
-        in done.stdout
+        in printed
     )
 
 
@@ -139,6 +147,7 @@ def test_dry_run_of_imagenet256(pictures):
         pictures,
         "--dry-run",
         env=os.environ | {"OMP_NUM_THREADS": "2"},
+        fresh=True,
     )
     assert done.returncode == 0 and "dry run of imagenet256" in done.stdout, done.stderr[-2000:]
 
@@ -152,7 +161,7 @@ def damaged(tmp_path_factory):
 
 def without_override():
     """Give up root's right to read what no one may read: CAP_DAC_OVERRIDE and
-    CAP_DAC_READ_SEARCH, for good."""
+    CAP_DAC_READ_SEARCH, for good; a fresh process begins without it, a forked one would not."""
     if os.getuid() == 0:
         for capability in (1, 2):
             ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
@@ -180,7 +189,7 @@ def train_on_folder(root, out, *more):
         "0",
         *more,
     ]
-    return hdfm("train", "folder", *words, preexec_fn=without_override)
+    return hdfm("train", "folder", *words, fresh=True, preexec_fn=without_override)
 
 
 def test_a_damaged_folder_is_trained_on_if_one_allows_it(damaged):

@@ -16,11 +16,11 @@ from conftest import EXAMPLES, longest, tally
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hdfm import (baselines, checks, coloured, core, exact, metrics, multistep, objective, path,
-                  process, pyramid, restore, sampling, solver, spectra, times, vit)
+from hdfm import (baselines, checks, coloured, core, exact, guidance, metrics, multistep, objective,
+                  path, prior, process, pyramid, restore, sampling, solver, spectra, times, vit)
 
-MODULES = (checks, core, process, times, path, exact, solver, sampling, multistep, spectra,
-           objective, metrics, baselines, coloured, pyramid)
+MODULES = (checks, core, prior, process, times, path, exact, solver, guidance, sampling, multistep,
+           spectra, objective, metrics, baselines, coloured, pyramid)
 TESTS = 25  # among which they are shared
 SECONDS = 5  # the longest that one call may take
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -228,8 +228,8 @@ def test_times_are_spread(case, data, axes):
     _, x = case
     t = data.draw(times_for(x))
     found = call(core.expand_time, t, x, axes, finite=False)
-    call(core.check_time, t)
-    call(core.check_time, t, 0.1, True)
+    call(checks.check_time, t)
+    call(checks.check_time, t, 0.1, True)
     if x.is_floating_point():
         call(core.spread_time, t, x, axes)
     if found is not None and not found.is_meta:
@@ -242,14 +242,14 @@ def test_checks(one, two, number):
     x = one[1]
     y = two[1]
     floating = x.is_floating_point()
-    call(core.check_floating, x)
-    call(core.same_shape, x, y, "x", "y")
-    call(core.check_values, x, "x")
+    call(checks.check_floating, x)
+    call(checks.same_shape, x, y, "x", "y")
+    call(checks.check_values, x, "x")
     call(checks.check_images, x[None, None])
     other = y if x.shape != y.shape else x[None]
     with pytest.raises(ValueError if floating and other.is_floating_point() else TypeError):
-        core.same_shape(x, other, "x", "y")
-    found = call(core.check_number, "r", number, 0, 1, "give a number from 0 to 1")
+        checks.same_shape(x, other, "x", "y")
+    found = call(checks.check_number, "r", number, 0, 1, "give a number from 0 to 1")
     assert found is None or 0 <= found <= 1
     with core.full_precision(x):
         assert x.is_meta or not torch.is_autocast_enabled("cpu")
@@ -258,26 +258,26 @@ def test_checks(one, two, number):
 @many(images(batch=st.sampled_from([(2, 1), (3, 3), (1, 1), (0, 1), (5, 1)])), images(), numbers)
 def test_beginnings(case, other, scale):
     grid, x = case
-    white = call(core.white_noise, x, torch.Generator().manual_seed(0))
+    white = call(prior.white_noise, x, torch.Generator().manual_seed(0))
     assert white is None or like(white, x)
-    noise = call(core.WhiteNoise, scale)
+    noise = call(prior.WhiteNoise, scale)
     if noise is not None:
         call(noise.sample, x)
-    sums = call(core.moments, x)
-    call(core.sum_of_moments, [sums, call(core.moments, other[1]) if other[1].ndim else sums])
-    found = call(core.mean_and_deviation, sums)
+    sums = call(prior.moments, x)
+    call(prior.sum_of_moments, [sums, call(prior.moments, other[1]) if other[1].ndim else sums])
+    found = call(prior.mean_and_deviation, sums)
     if found is not None:
         assert near(found[0], x.double().mean(0)) and (found[1] >= 0).all()
-    for prior in (core.BlurredGaussian(core.HeatOperator(grid), lambda x: x),
-                  call(coloured.ModeNoise, core.HeatOperator(grid), scale, 1.0)):
-        if prior is None:
+    for one in (prior.BlurredGaussian(core.HeatOperator(grid), lambda x: x),
+                call(coloured.ModeNoise, core.HeatOperator(grid), scale, 1.0)):
+        if one is None:
             continue
-        call(prior.sample, x)
-        if call(prior.fit, [x, x]) is not None:
-            drawn = call(prior.sample, x)
+        call(one.sample, x)
+        if call(one.fit, [x, x]) is not None:
+            drawn = call(one.sample, x)
             assert drawn is None or like(drawn, x)
-            call(prior.sample, other[1])
-            assert set(prior.load(prior.state()).state()) == set(prior.state())
+            call(one.sample, other[1])
+            assert set(one.load(one.state()).state()) == set(one.state())
 
 
 # process and path
@@ -579,6 +579,9 @@ def test_multistep_solvers_and_grids(way, order, steps, first, last):
     assert fits is None or (last == 1 and 0 < first < 1)
     assert call(solver.checked_fit, [((0.0, 0.5, 1.0), (0.0, 1.0))], steps) is None or steps == 2
     assert call(checks.checked_labels, [0, order], 3).tolist() == [0, order]
+    labels = torch.tensor([0, order])
+    assert torch.equal(call(checks.batch_labels, labels, 3, 2, labels.device), labels)
+    assert call(checks.batch_labels, None, order, 2, labels.device).tolist() == [order, order]
     solve = call(multistep.multistep_solver, order)
     if {"clocks", "target", "noise"} <= way.offers("x"):
         z = torch.ones(1, 1, *way.operator.shape).double()
@@ -620,9 +623,10 @@ def test_generate(way, name, steps, scale, last, labels, given_z):
         assert not found.isnan().any() and (found.abs() <= 1).all()
         assert how.replace(steps=2).steps == 2 and how.suited(way).evaluations() != 0
     z = torch.zeros(2, 1, *way.operator.shape)
-    predict = call(sampling.predictor, Network(), way, torch.tensor([0, 1]), scale)
-    guide = call(sampling.guided, Network(), torch.tensor([0, 1]), scale)
+    predict = call(guidance.predictor, Network(), way, torch.tensor([0, 1]), scale)
+    guide = call(guidance.guided, Network(), torch.tensor([0, 1]), scale)
     if predict is not None and isinstance(scale, float) and math.isfinite(scale):
+        assert call(guidance.is_doubled, 0.5, scale, (0.1, 0.9)) == (scale not in (0, 1))
         assert like(call(guide, z, 0.5), z)
         assert call(predict, z, 0.5) is not None
 
@@ -811,7 +815,7 @@ def test_the_cached_eigenvalues_are_ours():
 
 def test_nothing_is_left_out():
     """Every public function and class of these modules was called above."""
-    not_called = {"Process", "register_path", "ProbPath", "PathSample", "UniformTime",
+    not_called = {"Process", "TwoClocks", "register_path", "ProbPath", "PathSample", "UniformTime",
                   "LogitNormalTime", "digit_reader", "full_precision", "checked", "StagedFlow"}
     not_called |= {f.__name__ for f in (baselines.InverseHeat, baselines.BlurringDiffusion)}
     missing = []

@@ -1,22 +1,19 @@
 """One process at a time in a run folder: a second one is refused, a dead one's lock is taken."""
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
 from conftest import TINY, hdfm
+from processes import Forked
 
 LONG = ["--steps", "100000", "--save-every", "10", "--sample-every", "100000"]
-START = "import sys; from hdfm.cli import main; sys.exit(main())"
 
 
 def start(out, *more):
     """`hdfm train` in a process of its own that is not waited for."""
-    words = [sys.executable, "-c", START, "train", "digits", "--out", str(out), *TINY, *LONG, *more]
-    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return Forked("-m", "hdfm", "train", "digits", "--out", out, *TINY, *LONG, *more)
 
 
 def wait_for_checkpoint(out, process, after=""):

@@ -19,7 +19,7 @@ from hdfm.config import PRESETS
 from hdfm.data import StepBatches, batches, photographs
 from hdfm.files import FileProblem
 from hdfm.folders import FolderImages, ShardImages, check_folder, open_images
-from hdfm.run import RunError
+from hdfm.run_files import RunError
 from hdfm.shards import list_shards, read_picture, write_shards
 from hdfm.train import fit
 

@@ -10,7 +10,8 @@ import time
 import pytest
 import torch
 from conftest import files
-from test_crashes import FAULTY, codes, finish, last_step, options, start, wait_for
+from processes import codes, finish, start
+from test_crashes import FAULTY, last_step, options, wait_for
 
 from hdfm.checkpoint import list_checkpoints, newest_checkpoint
 from hdfm.parallel import can_shard
