@@ -3,8 +3,8 @@
     python benchmarks/step.py                  # or: make benchmark-step (ten minutes, two cores)
     python benchmarks/step.py --before COMMIT --steps 5 --cases "JiT-XS/4 28 64"
 
-Two processes of one thread each take turns: one with the network, the optimiser and the allocator
-of the earlier commit, one with those of this checkout. Only one of them works at a time. What is
+Two processes of one thread each take turns: one with the library of the earlier commit, its optimiser
+and its allocator, one with those of this checkout. Only one of them works at a time. What is
 reported is the median over turns of the ratio of their times, and the quartiles of it; then the
 same with compiled blocks, and where the time of a step goes now. Both networks begin with the same
 weights and see the same images; their losses and gradients are compared first.
@@ -14,7 +14,6 @@ Results: benchmarks/results/DATE-step.json, with the machine named.
 
 import argparse
 import datetime
-import importlib.util
 import json
 import os
 import statistics
@@ -29,14 +28,14 @@ BEFORE = "eaa5324"                                        # the last commit befo
 CASES = ("JiT-XS/2 8 128", "JiT-XS/4 28 64", "JiT-S/4 28 32", "JiT-S/8 64 16", "JiT-B/16 256 1")
 
 
-def make_step(vit, case, before, compiled):
+def make_step(case, before, compiled):
     """(a function that does one training step, the network) for `case`: name, size, batch."""
     import torch
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
     from hdfm.objective import training_loss
-    from hdfm.parallel import keep_memory
     from hdfm.path import HeatProbPath
+    from hdfm.vit import build_model
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -44,14 +43,14 @@ def make_step(vit, case, before, compiled):
     size = int(size)
     batch = int(batch)
     channels = 1 if size == 8 or size == 28 else 3
-    spec = importlib.util.spec_from_file_location("vit", vit)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    model = module.build_model(name, size, channels, 10)
-    if not before:
+    model = build_model(name, size, channels, 10)
+    if not before:                                        # the order of before
+        from hdfm.embedding import sincos_embedding
+        from hdfm.parallel import keep_memory
+
         keep_memory()
-        model.position = module.sincos_embedding(size // model.patch_size,
-                                                 model.position.shape[1], "row")
+        grid = size // model.patch_size
+        model.position = sincos_embedding(grid, model.position.shape[1], "row")
     generator = torch.Generator().manual_seed(0)
     for weight in model.parameters():                     # at first modulations and head are 0
         if not weight.detach().any():
@@ -77,9 +76,9 @@ def make_step(vit, case, before, compiled):
     return step, model
 
 
-def worker(vit, case, before, compiled):
+def worker(case, before, compiled):
     """Answer each line of standard input, a number of steps, with the seconds that they took."""
-    step, model = make_step(vit, case, before, compiled)
+    step, model = make_step(case, before, compiled)
     loss = step()
     lengths = [p.grad.norm().item() for p in model.parameters()]
     flops = None
@@ -116,11 +115,11 @@ def profile(step, rows=12):
     return {e.key: round(e.self_cpu_time_total / total, 3) for e in events[:rows]}
 
 
-def started(vit, case, before=False, compiled=False):
-    """A worker process, and what it said when it was ready."""
-    command = [sys.executable, __file__, "--worker", str(vit), "--cases", case]
+def started(library, case, before=False, compiled=False):
+    """A worker process, with the `hdfm` of a folder, and what it said when it was ready."""
+    command = [sys.executable, __file__, "--worker", "--cases", case]
     command += ["--was"] * before + ["--compiled"] * compiled
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(library)}
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                env=environment, text=True)
     return process, json.loads(process.stdout.readline())
@@ -141,15 +140,15 @@ def in_turn(a, b, turns, steps):
     return times
 
 
-def measured(vit, case, turns, steps):
+def measured(library, case, turns, steps):
     """One case: milliseconds, ratio with quartiles, GFLOP/s, agreement and profile."""
-    old, said = started(vit, case, before=True)
-    new, says = started(HERE / "hdfm" / "vit.py", case)
+    old, said = started(library, case, before=True)
+    new, says = started(HERE, case)
     before, after = in_turn(old, new, turns, steps)
     ratios = [a / b for a, b in zip(before, after)]
     profiled = ask(new, "profile")
     old.kill()
-    fast, _ = started(HERE / "hdfm" / "vit.py", case, compiled=True)
+    fast, _ = started(HERE, case, compiled=True)
     eager, compiled = in_turn(new, fast, turns, steps)
     new.kill()
     fast.kill()
@@ -172,23 +171,22 @@ def main():
     parser.add_argument("--cases", nargs="+", default=CASES)
     parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--steps", type=int, default=0, help="in one turn (0: about a second)")
-    parser.add_argument("--worker")
+    parser.add_argument("--worker", action="store_true")
     parser.add_argument("--was", action="store_true")
     parser.add_argument("--compiled", action="store_true")
     args = parser.parse_args()
     if args.worker:
-        return worker(args.worker, args.cases[0], args.was, args.compiled)
+        return worker(args.cases[0], args.was, args.compiled)
     from machine import machine
 
     report = dict(machine=machine(), before=args.before, threads=1, turns=args.turns, cases={})
     with tempfile.TemporaryDirectory() as folder:
-        vit = Path(folder) / "vit.py"
-        shown = subprocess.run(["git", "show", f"{args.before}:hdfm/vit.py"], cwd=HERE, check=True,
-                               capture_output=True, text=True)
-        vit.write_text(shown.stdout)
+        packed = subprocess.run(["git", "archive", args.before, "hdfm"], cwd=HERE, check=True,
+                                capture_output=True)
+        subprocess.run(["tar", "-x", "-C", folder], input=packed.stdout, check=True)
         for case in args.cases:
             steps = args.steps or (30 if "XS/2" in case else 5 if "XS" in case else 1)
-            found = measured(vit, case, args.turns, steps)
+            found = measured(folder, case, args.turns, steps)
             report["cases"][case] = found
             print(case, {k: v for k, v in found.items() if k != "profile"}, flush=True)
             print("  ", found["profile"], flush=True)
