@@ -372,7 +372,7 @@ def filtered_like(own, other, run, samples, device):
         images = generate_many(loaded.model, loaded.path, labels, 1, sampling, progress=None)
         images = with_gains(images, factors)
         made = features_of(as_bytes(images), against.extract, progress=None) | dict(images=images)
-        made = Generated(made, float(sampling.evaluations()))
+        made = Generated(made, {images.shape[-1]: float(sampling.evaluations())})
         plan = Plan(loaded.data, samples, sampling, None, 1, 500, samples)
         report = judged_images(made, labels, against, plan, loaded.model)
         found[name] = measures(report)

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from .config import flat_options
 from .files import read_json
 from .markup import curve, duration, table, tag
+from .mot import cost_words, outline, planned_evaluations, sample_cost
 from .path import path_options
 from .show import said
 
@@ -116,6 +117,16 @@ def _pace(rows):
     if not last.get("seconds_left"): last.pop("seconds_left", None)
     for name in {"seconds", "seconds_left"} & set(last): last[name] = duration(last[name])
     return [(words, last[name]) for name, words in SPEED.items() if name in last]
+
+def _sample(config, about):
+    "(name, value) of what a sample of this run costs; nothing for a run of before sizes were kept."
+    if "sizes" not in about: return []
+    channels, height, width, num_classes = about["sizes"]
+    path = config.make_path((height, width))
+    asked = planned_evaluations(path, config.sampling)
+    if asked is None: return []
+    cost = sample_cost(outline(config.model, path, channels, num_classes), asked)
+    return [("a sample takes", cost_words(cost))]
 
 def _settings_table(config):
     "All options of a run, with what they mean; what differs from the default is marked."
@@ -248,7 +259,8 @@ def page_of(run, # a RunFolder
         name=escape(run.path.resolve().name), style=STYLE, script=SCRIPT,
         headline=escape(f"Preset {preset}: {headline(config)}"),
         state=_state(config, rows, about), samples=_film(run, "one column a class"),
-        curves=tag("div", "".join(curves), class_="pair"), pace=table(_pace(rows)),
+        curves=tag("div", "".join(curves), class_="pair"),
+        pace=table([*_pace(rows), *_sample(config, about)]),
         judged=_judged(run), pictures=_loose_pictures(run), settings=_settings_table(config),
         files=_links(run))
 

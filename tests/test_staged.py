@@ -1,4 +1,5 @@
 """A staged flow is killed and resumed; what cannot train one is refused."""
+import json
 import signal
 import subprocess
 import sys
@@ -6,12 +7,18 @@ import time
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from conftest import hdfm
+from hdfm.cli import main
 from hdfm.config import PRESETS
+from hdfm.data import load_data
+from hdfm.evaluate import evaluate_run
 from hdfm.fitted import fit_two_step
 from hdfm.pyramid import StagedLapFlow
 from hdfm.reverse import invert, log_likelihood
+from hdfm.run import RunFolder
 from hdfm.train import fit
 
 LENGTH = "--steps 12 --warmup 2 --save-every 3 --log-every 1".split()
@@ -86,3 +93,38 @@ def test_what_needs_one_flow_says_so():
     for call in calls:
         with pytest.raises(ValueError, match="has stages, and no flow leads"):
             call()
+
+
+@pytest.fixture(scope="module")
+def halved_thrice(tmp_path_factory):
+    """A run by the command, on clothes in a frame, from 4 pixels to 32."""
+    out = tmp_path_factory.mktemp("framed") / "run"
+    own = "--path lapflow-staged --scales 4 --model MoT-XS/4 --steps 2 --batch-size 8 --warmup 1"
+    more = "--sample-rows 1 --proxy-every 0 --sample-steps 8 --solver heun --guidance 1"
+    command = ["train", "fashion-32", "--data", "fashion-small-32", "--out", str(out)]
+    assert main([*command, *own.split(), *more.split()]) == 0
+    return out
+
+
+def test_clothes_are_judged_within_their_frame(halved_thrice):
+    data = load_data("fashion-small-32")
+    assert data.shape == (1, 32, 32) and data.test == "fashion-small-32-test"
+    report = evaluate_run(halved_thrice, samples=20, device="cpu")
+    assert report["features"]["name"] == "fashion" and 0.8 < report["real"]["accuracy"] <= 1
+
+
+def test_a_report_says_what_a_sample_costs(halved_thrice, capsys):
+    """Against the FLOPs that PyTorch counts of one image, with attention that it can see into."""
+    loaded = RunFolder(halved_thrice).load()
+    assert not main(["evaluate", str(halved_thrice), "--samples", "20"])
+    said = "a sample takes 15 evaluations (4 of 4 px, 4 of 8 px, 4 of 16 px, 3 of 32 px)"
+    assert said in capsys.readouterr().out
+    cost = json.loads((halved_thrice / "evaluation.json").read_text())["protocol"]["cost"]
+    counter = FlopCounterMode(display=False)
+    with sdpa_kernel(SDPBackend.MATH), counter:
+        loaded.sampling.generate(loaded.model, loaded.path, torch.zeros(1, dtype=torch.long))
+    by_operation = counter.get_flop_counts()["MoT"]
+    assert abs(cost["gflop"] * 1e9 / sum(by_operation.values()) - 1) < 0.05
+    grids = [one["gflop"] for name, one in cost.items() if " px" in name]
+    assert len(grids) == 4 and abs(sum(grids) / cost["gflop"] - 1) < 1e-3
+    assert "a sample takes" in (halved_thrice / "index.html").read_text()
