@@ -21,6 +21,7 @@ import multiprocessing
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the processes share the cores
@@ -265,7 +266,7 @@ def gradient_noise(config, model, path, variance, rounds=24):
 
 def held_out(data):
     """Test images; digits, which has none, is asked about what it was trained on."""
-    return load_data(data, split="test") if data == "fashion" else load_data(data)
+    return load_data(load_data(data).test or data)
 
 
 def log_noise(path, t, like):
@@ -453,9 +454,9 @@ def keep(row, file, began):
 COMMIT = machine()["commit"]
 
 
-def newest():
-    """The newest committed result, if there is one."""
-    files = sorted(RESULTS.glob("*-laboratory.json"))
+def newest(name="laboratory"):
+    """The newest committed result of that name, if there is one."""
+    files = sorted(RESULTS.glob(f"*-{name}.json"))
     return json.loads(files[-1].read_text()) if files else None
 
 
@@ -499,6 +500,33 @@ def listed(seeds):
         print(f"{name:<10} {sum(bool(done(e)) for e in need):>4} of {len(need)}")
 
 
+def told(entry, row):
+    """A finished network, in a line."""
+    score = row["scores"][next(iter(row["scores"]))]
+    return f"{name_of(*entry)}: {score['frechet']:.4g}, {score['accuracy']:.1%}"
+
+
+def work_off(todo, work, args, line):
+    """`work(entry)` of all entries, by processes of one thread each, none begun after
+    `args.minutes`; `line(entry, row)` is said of each."""
+    began = time.monotonic()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(args.jobs, context, initializer=workers.quiet) as pool:
+        bar = tqdm(total=len(todo), desc="networks", unit="network")
+        waiting = iter(todo)
+        running = {}
+        while True:
+            late = args.minutes and time.monotonic() - began > 60 * args.minutes
+            while len(running) < args.jobs and not late and (e := next(waiting, None)):
+                running[pool.submit(work, e)] = e
+            if not running:
+                break
+            ended = next(as_completed(running))
+            entry = running.pop(ended)
+            bar.write(line(entry, ended.result()))
+            bar.update()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", choices=("small", "large", "tiny"), default="small")
@@ -526,24 +554,7 @@ def main():
     ]
     todo = [e for e in wanted if not done(e, args.size)]
     todo.sort(key=lambda e: place_of(e, args.size).with_suffix(".json").exists())
-    began = time.monotonic()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(args.jobs, context, initializer=workers.quiet) as pool:
-        bar = tqdm(total=len(todo), desc="networks", unit="network")
-        waiting = iter(todo)
-        running = {}
-        while True:
-            late = args.minutes and time.monotonic() - began > 60 * args.minutes
-            while len(running) < args.jobs and not late and (e := next(waiting, None)):
-                running[pool.submit(measured, e, args.size, args.device)] = e
-            if not running:
-                break
-            ended = next(as_completed(running))
-            entry = running.pop(ended)
-            row = ended.result()
-            score = row["scores"][next(iter(row["scores"]))]
-            bar.write(f"{name_of(*entry)}: {score['frechet']:.4g}, {score['accuracy']:.1%}")
-            bar.update()
+    work_off(todo, partial(measured, size=args.size, device=args.device), args, told)
     if args.size == "small":
         write_result()
 

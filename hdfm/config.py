@@ -20,9 +20,8 @@ from .data import Purpose, derived_seed
 from .mot import network_sizes
 from .path import PATHS, PREDICTIONS, make_path, path_options
 from .presets import RECIPES
-from .process import check_clocks
 from .sampling import Sampling
-from .times import TIME_SAMPLINGS, TIME_WEIGHTINGS
+from .times import TIME_SAMPLINGS, TIME_WEIGHTINGS, check_visible
 from .vit import MODELS, ORDERS, make_network
 
 # %% ../nbs/18_config.ipynb #18_config-008
@@ -189,7 +188,7 @@ def _check_parts(config):
     if config.shard and "kind" in sizes:
         raise ValueError(f"shard: {config.model} cannot be spread; leave out --shard")
     config.sampling.check(path, config.prediction)
-    if config.needs_variance: check_clocks(path)
+    if config.needs_variance: check_visible(path)
 
 # %% ../nbs/18_config.ipynb #18_config-015
 OWN = tuple(f.name for f in fields(TrainConfig) if f.name not in ("path_options", "sampling"))

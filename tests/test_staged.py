@@ -11,15 +11,18 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from conftest import hdfm
+from hdfm.checkpoint import CheckpointError
 from hdfm.cli import main
-from hdfm.config import PRESETS
+from hdfm.config import PRESETS, build
 from hdfm.data import load_data
 from hdfm.evaluate import evaluate_run
 from hdfm.fitted import fit_two_step
+from hdfm.hub import FlowModel, build_path
+from hdfm.mot import network_sizes
 from hdfm.pyramid import StagedLapFlow
 from hdfm.reverse import invert, log_likelihood
 from hdfm.run import RunFolder
-from hdfm.train import fit
+from hdfm.train import Objective, fit
 
 LENGTH = "--steps 12 --warmup 2 --save-every 3 --log-every 1".split()
 SMALL = "--batch-size 32 --sample-rows 1 --sample-every 1000 --proxy-every 0".split()
@@ -79,6 +82,34 @@ def test_a_network_of_one_grid_is_refused():
         PRESETS["digits"].replace(path="edify", model="JiT-XS/2")
     with pytest.raises(ValueError, match="shard"):
         PRESETS["digits"].replace(path="edify", shard=True)
+
+
+def test_times_of_a_stage():
+    """Balanced weights are those of the stage's own losses; visible times are of one flow."""
+    config = PRESETS["digits"].replace(path="lapflow-staged")
+    model, path = build(config, 1, 8, 8, 10)
+    images = load_data("digits").images[:16]
+    labels = torch.zeros(16, dtype=torch.long)
+    plain, balanced = (
+        Objective(config.replace(time_weighting=how), model, path)(images, labels, 0)
+        for how in ("as_drawn", "balanced")
+    )
+    assert plain != balanced and balanced.isfinite()
+    for option in ("time_sampling", "time_weighting"):
+        with pytest.raises(ValueError, match="has stages, each with times of its own"):
+            config.replace(**{option: "visible"})
+
+
+def test_a_folder_whose_network_reads_too_few_grids_is_refused(tmp_path):
+    way = dict(kind="lapflow-staged", shape=[8, 8], scales=2)
+    sizes = network_sizes("MoT-XS/2", build_path(way), channels=1, num_classes=0)
+    FlowModel(sizes, way).save_pretrained(tmp_path)
+    assert FlowModel.from_pretrained(tmp_path).path.scales == 2
+    told = json.loads((tmp_path / "config.json").read_text())
+    told["path"]["scales"] = 3
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    with pytest.raises(CheckpointError, match="a path of 3 grids, of which it reads 2"):
+        FlowModel.from_pretrained(tmp_path)
 
 
 def test_what_needs_one_flow_says_so():
