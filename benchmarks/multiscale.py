@@ -104,7 +104,7 @@ def config_of(data, way, steps, seed, size):
     if "path" not in options:
         options = USUAL[data] | options
     if size == "tiny":
-        options |= dict(data=TINY[data], batch_size=8)
+        options |= dict(data=TINY[data], batch_size=8, sample_rows=1, sample_steps=2)
     often = dict(sample_every=steps, save_every=max(1, steps // 3), keep=1, proxy_every=0)
     return BASE[data].replace(**options, **often)
 
@@ -148,14 +148,13 @@ def pace_file(data, way, size):
     return RUNS / size / "pace" / f"{data}_{way}.json".replace("/", "_")
 
 
-def pace(data, way, size, rounds=15):
+def pace(data, way, size):
     """Seconds a step: the way's own, and the reference's measured in turns with it; kept."""
     file = pace_file(data, way, size)
     if file.exists():
         return json.loads(file.read_text())
-    configs = [config_of(data, one, STEPS[size], 0, size) for one in (way, REFERENCE)]
-    own, reference = in_turns([stepper(config) for config in configs], 2 if size == "tiny" else rounds)
-    found = dict(own=own, reference=reference)
+    steps = [stepper(config_of(data, one, STEPS[size], 0, size)) for one in (way, REFERENCE)]
+    found = dict(zip(("own", "reference"), in_turns(steps, 2 if size == "tiny" else 15)))
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, json.dumps(found).encode())
     return found
@@ -199,8 +198,9 @@ def judged(run, samples):
     return found
 
 
-def draw_seconds(loaded, data, size, count=25, rounds=3):
-    """{sampler: seconds for a sample: the network's own, and a new reference's in turns with it}."""
+def draw_seconds(loaded, data, size):
+    """{sampler: seconds a sample of the network, and of a new reference, drawn in turns}."""
+    count, rounds = (4, 1) if size == "tiny" else (25, 3)
     reference = config_of(data, REFERENCE, 1, 0, size)
     *shape, num_classes = loaded.info["sizes"]
     model, path = build(reference, *shape, num_classes)
@@ -211,8 +211,8 @@ def draw_seconds(loaded, data, size, count=25, rounds=3):
             partial(generate_many, *pair, labels, 0, sampling, progress=None)
             for pair in ((loaded.model, loaded.path), (model.eval(), path))
         ]
-        own, other = in_turns(draws, 1 if size == "tiny" else rounds)
-        found[name] = dict(own=own / count, reference=other / count)
+        both = [float(f"{seconds / count:.4g}") for seconds in in_turns(draws, rounds)]
+        found[name] = dict(zip(("own", "reference"), both))
     return found
 
 
