@@ -25,7 +25,7 @@ import datetime
 import json
 import statistics
 import time
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import laboratory  # sets one thread before torch is loaded
@@ -109,9 +109,15 @@ def config_of(data, way, steps, seed, size):
     return BASE[data].replace(**options, **often)
 
 
+@lru_cache
+def images_of(name):
+    """A data set, made once in each process."""
+    return load_data(name)
+
+
 def step_flops(config):
     """Operations of a step of training."""
-    data = load_data(config.data)
+    data = images_of(config.data)
     path = config.make_path(data.shape[1:])
     return config.batch_size * training_flops(config.model, data.shape, data.num_classes, path)
 
@@ -130,7 +136,7 @@ def in_turns(functions, rounds):
 
 def stepper(config):
     """A function that does a step of training of a new network."""
-    data = load_data(config.data)
+    data = images_of(config.data)
     ranks = Ranks()
     training = prepare(config, data, ranks)
     order = StepBatches(len(data), 10**6, config.batch_size, config.seed)
@@ -234,7 +240,7 @@ def measured(entry, size):
     folder = RunFolder(place)
     loaded = folder.load()
     samples = SAMPLES[size]
-    images = load_data(config.data).images[:10_000]
+    images = images_of(config.data).images[:10_000]
     sampling = next(iter(SAMPLERS.values()))
     labels = class_labels(min(500, samples), loaded.model.num_classes)
     drawn = generate_many(loaded.model, loaded.path, labels, 7, sampling, progress=None)
@@ -285,7 +291,8 @@ def listed(seeds, size):
     for name in EXPERIMENTS:
         for budget in BUDGETS:
             need = [e for e in dict.fromkeys(entries(name, seeds)) if e[2] == budget]
-            print(f"{name:<10}{budget:<6}{sum(bool(done(e, size)) for e in need):>4} of {len(need)}")
+            finished = sum(bool(done(e, size)) for e in need)
+            print(f"{name:<10}{budget:<6}{finished:>4} of {len(need)}")
 
 
 def told(entry, row):

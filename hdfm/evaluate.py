@@ -163,7 +163,8 @@ def judged(made, labels, against, plan, model):
                samples=plan.samples,
                **sampling_report(plan.sampling), name=plan.protocol,
                labels=balance(plan.samples, model.num_classes), evaluations=made.evaluations,
-               cost=sample_cost(model, made.asked), seed=plan.seed, batch=plan.batch, block=BLOCK, hdfm=__version__)
+               cost=sample_cost(model, made.asked),
+               seed=plan.seed, batch=plan.batch, block=BLOCK, hdfm=__version__)
     report = {}
     if against.in_memory:
         mine = ImageSet(found["images"], labels, found["features"])
