@@ -16,6 +16,7 @@ import torch
 
 import hdfm.baselines                            # registers the rivals' paths
 import hdfm.coloured                             # and more; so does mot
+import hdfm.latents                              # registers a source of images
 from .data import Purpose, derived_seed
 from .mot import network_sizes
 from .path import PATHS, PREDICTIONS, make_path, path_options
@@ -34,8 +35,8 @@ class TrainConfig:
     "All that determines a training run."
     # the images
     data: str = option("digits", "a data set of hdfm (a key of hdfm.data.DATASETS), a folder of "
-                                 "images, shards:FOLDER of tar files, hf:NAME[:SPLIT], or an .npz "
-                                 "file of images", free=True)
+                                 "images, shards:FOLDER of tar files, hf:NAME[:SPLIT], an .npz "
+                                 "file of images, or latents:FOLDER", free=True)
     image_size: int = option(0, "side in pixels to which a folder's images are cropped; the data "
                                 "sets of hdfm have their own")
     flip: bool = option(False, "mirror half of the images")

@@ -91,10 +91,11 @@ def chapters():
     """{module: number of its notebook}; the appendix `show` is below all, `exercise`, `files` and
     `checks` above it and below the core, `process` and `times` below the paths of 01, `solver`
     and `multistep` below the samplers of 03, `listing` and `shards` below the folders of 12,
-    `parts` and `plan` below the checkpoints of 13, `coloured`, `pyramid` and `mot` above the rivals
-    of 16, `state`, `spread` and `jit_weights` above 19, `recorded` and `doctor` above the trainer
-    of 23, `machine` above the evaluation of 27, `fitted` below the networks of 30 and `export`
-    above them, `bridge`, `onnx` and `pipeline` above the words of 32, and `field` above 34."""
+    `parts` and `plan` below the checkpoints of 13, `latents` above them, `coloured`, `pyramid` and
+    `mot` above the rivals of 16, `state`, `spread` and `jit_weights` above 19, `recorded` and
+    `doctor` above the trainer of 23, `machine` above the evaluation of 27, `fitted` below the
+    networks of 30 and `export` above them, `bridge`, `onnx` and `pipeline` above the words of 32,
+    and `field` above 34."""
     numbers = {}
     for path in sorted((ROOT / "nbs").glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -107,7 +108,7 @@ def chapters():
     rooms |= {"listing": 11.4, "shards": 11.5, "export": 30.5}
     rooms |= {"bridge": 32.4, "onnx": 32.5, "pipeline": 32.6}
     rooms |= {"parts": 12.5, "plan": 12.6, "coloured": 16.5, "state": 19.5, "spread": 19.6}
-    rooms |= {"pyramid": 16.6, "mot": 16.7}
+    rooms |= {"latents": 13.5, "pyramid": 16.6, "mot": 16.7}
     rooms |= {"jit_weights": 19.7, "recorded": 23.6, "doctor": 23.7, "machine": 27.5}
     return numbers | rooms | {"field": 34.5}
 
