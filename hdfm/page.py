@@ -18,6 +18,8 @@ from .markup import curve, duration, table, tag
 from .mot import cost_words, outline, planned_evaluations, sample_cost
 from .path import path_options
 from .show import said
+from .state import check_sizes
+from .vit import MODELS
 
 # %% ../nbs/21_page.ipynb #21_page-006
 LOSSES = dict(x="image loss", eps="noise loss", v="velocity loss")
@@ -119,14 +121,15 @@ def _pace(rows):
     return [(words, last[name]) for name, words in SPEED.items() if name in last]
 
 def _sample(config, about):
-    "(name, value) of what a sample of this run costs; nothing for a run of before sizes were kept."
-    if "sizes" not in about: return []
-    channels, height, width, num_classes = about["sizes"]
-    path = config.make_path((height, width))
-    asked = planned_evaluations(path, config.sampling)
-    if asked is None: return []
-    cost = sample_cost(outline(config.model, path, channels, num_classes), asked)
-    return [("a sample takes", cost_words(cost))]
+    "(name, value) of what a sample of this run costs; nothing for a run that keeps no sizes."
+    try:
+        channels, height, width, num_classes = about["sizes"]
+        check_sizes(channels, height, width, num_classes, MODELS[config.model]["patch_size"])
+        path = config.make_path((height, width))
+        asked = planned_evaluations(path, config.sampling)
+        network = outline(config.model, path, channels, num_classes)
+    except (KeyError, TypeError, ValueError): return []
+    return [] if asked is None else [("a sample takes", cost_words(sample_cost(network, asked)))]
 
 def _settings_table(config):
     "All options of a run, with what they mean; what differs from the default is marked."
