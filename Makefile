@@ -72,7 +72,7 @@ export: .venv/.dev  ## write hdfm/*.py and README.md from the notebooks
 benchmark: .venv/.dev  ## time the heat operator against scipy and against the plain way
 	$(BIN)/python benchmarks/heat_operator.py
 
-benchmark-%: .venv/.dev  ## another experiment of benchmarks/: benchmark-digits, -digits-sampling, -toy, -solvers, -flow-map, -restoration (half an hour to four)
+benchmark-%: .venv/.dev  ## another experiment of benchmarks/: benchmark-digits, -digits-sampling, -toy, -solvers, -flow-map, -multiscale, -restoration (half an hour to four)
 	$(BIN)/python benchmarks/$(subst -,_,$*).py
 
 evidence: .venv/.dev  ## the paper's tables and figures, and its rivals, three seeds (an hour and a half, resumable)

@@ -9,7 +9,7 @@ config = ConfigParser(delimiters=["="])
 config.read(here / "settings.ini", encoding="utf-8")
 cfg = config["DEFAULT"]
 
-names = ("eval", "data", "log", "onnx", "bridge", "notebook", "browser", "dev")
+names = ("eval", "data", "log", "onnx", "bridge", "latents", "notebook", "browser", "dev")
 extras = {name: cfg[f"{name}_requirements"].split() for name in names}
 
 setup(

@@ -22,6 +22,7 @@ import multiprocessing
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the processes share the cores
@@ -289,7 +290,8 @@ def gradient_noise(config, model, path, variance, rounds=24):
 
 def held_out(data):
     """Test images; of data without any, those that were trained on."""
-    return load_data(BASE[data].data, split="test" if data == "fashion" else "train")
+    data = BASE[data].data if data in BASE else data
+    return load_data(load_data(data).test or data)
 
 
 def log_noise(path, t, like):
@@ -396,7 +398,7 @@ def filtered_like(own, other, run, samples, device):
         images = generate_many(loaded.model, loaded.path, labels, 1, sampling, progress=None)
         images = with_gains(images, factors)
         made = features_of(as_bytes(images), against.extract, progress=None) | dict(images=images)
-        made = Generated(made, float(sampling.evaluations()))
+        made = Generated(made, {images.shape[-1]: float(sampling.evaluations())})
         plan = Plan(loaded.data, samples, sampling, None, 1, 500, samples)
         report = judged_images(made, labels, against, plan, loaded.model)
         found[name] = measures(report)
@@ -477,9 +479,9 @@ def keep(row, file, began):
 COMMIT = machine()["commit"]
 
 
-def newest():
-    """The newest committed result, if there is one."""
-    files = sorted(RESULTS.glob("*-laboratory.json"))
+def newest(name="laboratory"):
+    """The newest committed result of that name, if there is one."""
+    files = sorted(RESULTS.glob(f"*-{name}.json"))
     return json.loads(files[-1].read_text()) if files else None
 
 
@@ -545,6 +547,34 @@ def listed(seeds):
         print(f"{name:<10} {sum(bool(done(e)) for e in need):>4} of {len(need)}")
 
 
+def told(entry, row):
+    """A finished network, in a line."""
+    score = row["scores"][next(iter(row["scores"]))]
+    read = f", {score['accuracy']:.1%}" if "accuracy" in score else ""
+    return f"{name_of(*entry)}: {score['frechet']:.4g}{read}"
+
+
+def work_off(todo, work, args, line):
+    """`work(entry)` of all entries, by processes of one thread each, none begun after
+    `args.minutes`; `line(entry, row)` is said of each."""
+    began = time.monotonic()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(args.jobs, context, initializer=workers.quiet) as pool:
+        bar = tqdm(total=len(todo), desc="networks", unit="network")
+        waiting = iter(todo)
+        running = {}
+        while True:
+            late = args.minutes and time.monotonic() - began > 60 * args.minutes
+            while len(running) < args.jobs and not late and (e := next(waiting, None)):
+                running[pool.submit(work, e)] = e
+            if not running:
+                break
+            ended = next(as_completed(running))
+            entry = running.pop(ended)
+            bar.write(line(entry, ended.result()))
+            bar.update()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", choices=("small", "large", "tiny"), default="small")
@@ -572,25 +602,7 @@ def main():
     ]
     todo = [e for e in wanted if not done(e, args.size)]
     todo.sort(key=lambda e: place_of(e, args.size).with_suffix(".json").exists())
-    began = time.monotonic()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(args.jobs, context, initializer=workers.quiet) as pool:
-        bar = tqdm(total=len(todo), desc="networks", unit="network")
-        waiting = iter(todo)
-        running = {}
-        while True:
-            late = args.minutes and time.monotonic() - began > 60 * args.minutes
-            while len(running) < args.jobs and not late and (e := next(waiting, None)):
-                running[pool.submit(measured, e, args.size, args.device)] = e
-            if not running:
-                break
-            ended = next(as_completed(running))
-            entry = running.pop(ended)
-            row = ended.result()
-            score = row["scores"][next(iter(row["scores"]))]
-            read = f", {score['accuracy']:.1%}" if "accuracy" in score else ""
-            bar.write(f"{name_of(*entry)}: {score['frechet']:.4g}{read}")
-            bar.update()
+    work_off(todo, partial(measured, size=args.size, device=args.device), args, told)
     if args.size == "small":
         write_result()
 

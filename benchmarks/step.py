@@ -3,11 +3,11 @@
     python benchmarks/step.py                  # or: make benchmark-step (ten minutes, two cores)
     python benchmarks/step.py --before COMMIT --steps 5 --cases "JiT-XS/4 28 64"
 
-Two processes of one thread each take turns: one with the library of the earlier commit, its optimiser
-and its allocator, one with those of this checkout. Only one of them works at a time. What is
-reported is the median over turns of the ratio of their times, and the quartiles of it; then the
-same with compiled blocks, and where the time of a step goes now. Both networks begin with the same
-weights and see the same images; their losses and gradients are compared first.
+Two processes of one thread each take turns: one with the library of the earlier commit, its
+optimiser and its allocator, one with those of this checkout. Only one of them works at a time.
+What is reported is the median over turns of the ratio of their times, and the quartiles of it;
+then the same with compiled blocks, and where the time of a step goes now. Both networks begin
+with the same weights and see the same images; their losses and gradients are compared first.
 
 Results: benchmarks/results/DATE-step.json, with the machine named.
 """

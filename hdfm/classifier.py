@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from .checkpoint import load_tensors, save_tensors, write_whole
 from .data import Purpose, StepBatches, as_bytes, as_floats, derived_seed, flips
-from .fashion import FASHION
+from .fashion import FASHION, unframed
 from .features import Extractor, register_features
 from .metrics import READERS
 
@@ -94,15 +94,16 @@ def load_classifier(folder=BUNDLED_CLASSIFIER):
 def bundled_classifier(): return load_classifier()
 
 class FashionFeatures:
-    "The features of the bundled classifier, for grey images of 28×28."
+    "The features of the bundled classifier, for grey images of 28×28, or framed to 32×32."
     def open(self, weights=None, weights_sha256=None, device="cpu"):
         network, config = load_classifier()
         network = network.to(device)
         def compute(images):
-            if images.shape[1:] != (1, 28, 28):
+            inner = unframed(images)
+            if inner.shape[1:] != (1, 28, 28):
                 raise ValueError("the features 'fashion' are of grey images of 28×28, not of "
                                  f"{tuple(images.shape[1:])}; choose the features modes")
-            return dict(features=network.features(as_floats(images)))
+            return dict(features=network.features(as_floats(inner)))
         return Extractor("fashion", compute, config["weights_sha256"], device)
 
 register_features("fashion")(FashionFeatures())
@@ -110,6 +111,6 @@ register_features("fashion")(FashionFeatures())
 def fashion_reader(data):
     "`read(images)` → labels, by the bundled classifier; images as bytes would be."
     network, _ = bundled_classifier()
-    return lambda images: read_classes(network, as_floats(as_bytes(images.cpu())))
+    return lambda images: read_classes(network, unframed(as_floats(as_bytes(images.cpu()))))
 
 READERS |= {name: fashion_reader for name in FASHION}

@@ -15,14 +15,14 @@ import torch
 
 import hdfm.baselines                            # registers the rivals' paths
 import hdfm.coloured                             # and more; so does mot
+import hdfm.latents                              # registers a source of images
 from .data import Purpose, derived_seed
 from .embedding import ORDERS
 from .mot import network_sizes
 from .path import PATHS, PREDICTIONS, make_path, path_options
 from .presets import RECIPES
-from .process import check_clocks
 from .sampling import Sampling
-from .times import TIME_SAMPLINGS, TIME_WEIGHTINGS
+from .times import TIME_SAMPLINGS, TIME_WEIGHTINGS, check_visible
 from .vit import MODELS, make_network
 
 # %% ../nbs/18_config.ipynb #18_config-008
@@ -35,8 +35,8 @@ class TrainConfig:
     "All that determines a training run."
     # the images
     data: str = option("digits", "a data set of hdfm (a key of hdfm.data.DATASETS), a folder of "
-                                 "images, shards:FOLDER of tar files, hf:NAME[:SPLIT], or an .npz "
-                                 "file of images", free=True)
+                                 "images, shards:FOLDER of tar files, hf:NAME[:SPLIT], an .npz "
+                                 "file of images, or latents:FOLDER", free=True)
     image_size: int = option(0, "side in pixels to which a folder's images are cropped; the data "
                                 "sets of hdfm have their own")
     flip: bool = option(False, "mirror half of the images")
@@ -195,7 +195,7 @@ def _check_parts(config):
     if config.shard and "kind" in sizes:
         raise ValueError(f"shard: {config.model} cannot be spread; leave out --shard")
     config.sampling.check(path, config.prediction)
-    if config.needs_variance: check_clocks(path)
+    if config.needs_variance: check_visible(path)
 
 # %% ../nbs/18_config.ipynb #18_config-015
 OWN = tuple(f.name for f in fields(TrainConfig) if f.name not in ("path_options", "sampling"))

@@ -177,7 +177,7 @@ def load_data(name,           # a key of DATASETS, such as digits or photos-32
 
 # %% ../nbs/10_data.ipynb #10_data-022
 def fashion(name="fashion", folder=None):
-    "The clothes of that name of `FASHION`, 28×28; `fashion_arrays` says where the files may be."
+    "The clothes of that name of `FASHION`; `fashion_arrays` says where the files may be."
     images, labels = map(torch.from_numpy, fashion_arrays(name, folder))
     test = None if name.endswith("-test") else f"{name}-test"
     pixels = as_floats(images)[:, None]

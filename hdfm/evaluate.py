@@ -10,6 +10,7 @@ __all__ = ['BLOCK', 'PROTOCOLS', 'generate_blocks', 'block_generator', 'generate
 import importlib
 import math
 import sys
+from collections import Counter
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from . import __version__
 from .checks import check_images
 from .data import Purpose, as_bytes, class_labels, derived_seed
 from .features import features_of, summary, together
+from .mot import sample_cost
 from .parallel import Ranks, pick_device
 from .report import ImageSet, feature_report, small_report, yardstick
 from .run import LoadedRun, RunFolder
@@ -102,23 +104,27 @@ def balance(n, num_classes):
 class Generated(NamedTuple):
     "Features of generated images in the order of their labels, and what one image cost."
     features: dict       # of `[N, ...]`; `images` among them if they were kept
-    evaluations: float   # images that went through the network, for each that was made
+    asked: dict          # {side in pixels: images of that size that went through the network, for
+                         # each that was made}
+    evaluations = property(lambda self: sum(self.asked.values()), doc="of all sizes")
 
 def generated_features(model, path, labels, seed, extract, keep_images, ranks, **options):
     "The `Generated` of all ranks; `options` are those of `generate_blocks`."
-    through = []
+    through = Counter()
     mine = {}
-    counter = model.register_forward_hook(lambda *call: through.append(len(call[-1])))
+    def count(module, inputs, output): through[output.shape[-1]] += len(output)
+    counter = model.register_forward_hook(count)
     blocks = generate_blocks(model, path, labels, seed, ranks=ranks, progress="evaluate", **options)
     try:
         for number, images in blocks:
             mine[number] = features_of(as_bytes(images), extract, progress=None)
             if keep_images: mine[number]["images"] = images
     finally: counter.remove()
-    shares = ranks.gather((mine, sum(through)))
+    shares = ranks.gather((mine, through))
     blocks = {number: found for part, _ in shares for number, found in part.items()}
-    total = sum(count for _, count in shares)
-    return Generated(together([blocks[n] for n in sorted(blocks)]), total / len(labels))
+    total = sum((count for _, count in shares), Counter())
+    asked = {side: n / len(labels) for side, n in sorted(total.items())}
+    return Generated(together([blocks[n] for n in sorted(blocks)]), asked)
 
 # %% ../nbs/27_evaluate.ipynb #27_evaluate-022
 def network_report(config, model, info, ema=None):
@@ -157,6 +163,7 @@ def judged(made, labels, against, plan, model):
                samples=plan.samples,
                **sampling_report(plan.sampling), name=plan.protocol,
                labels=balance(plan.samples, model.num_classes), evaluations=made.evaluations,
+               cost=sample_cost(model, made.asked),
                seed=plan.seed, batch=plan.batch, block=BLOCK, hdfm=__version__)
     report = {}
     if against.in_memory:

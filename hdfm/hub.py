@@ -162,6 +162,9 @@ def check_described(network, path, weights):
     check_sizes(sizes["channels"], side, side, sizes["num_classes"], sizes["patch_size"])
     if list(path.get("shape", ())) != [side, side]:
         raise ValueError(f"a path of the shape {path.get('shape')} for images of {side} pixels")
+    reads = sizes.get("scales", 1)
+    stages = len(build_path(path).stages)
+    if reads < stages: raise ValueError(f"a path of {stages} grids, of which it reads {reads}")
     shapes = weight_shapes(make_network, sizes)
     if network.get("linear"): shapes = {f"network.{name}": v for name, v in shapes.items()}
     check_shapes("the file of weights", {k: v for k, v in weights.items() if k in shapes}, shapes)

@@ -14,9 +14,12 @@ from urllib.parse import quote
 
 from .files import read_json
 from .markup import curve, duration, table, tag
+from .mot import cost_words, outline, planned_evaluations, sample_cost
 from .options import flat_options
 from .path import path_options
 from .show import said
+from .state import check_sizes
+from .vit import MODELS
 
 # %% ../nbs/21_page.ipynb #21_page-006
 LOSSES = dict(x="image loss", eps="noise loss", v="velocity loss")
@@ -116,6 +119,17 @@ def _pace(rows):
     if not last.get("seconds_left"): last.pop("seconds_left", None)
     for name in {"seconds", "seconds_left"} & set(last): last[name] = duration(last[name])
     return [(words, last[name]) for name, words in SPEED.items() if name in last]
+
+def _sample(config, about):
+    "(name, value) of what a sample of this run costs; nothing for a run that keeps no sizes."
+    try:
+        channels, height, width, num_classes = about["sizes"]
+        check_sizes(channels, height, width, num_classes, MODELS[config.model]["patch_size"])
+        path = config.make_path((height, width))
+        asked = planned_evaluations(path, config.sampling)
+        network = outline(config.model, path, channels, num_classes)
+    except (KeyError, TypeError, ValueError): return []
+    return [] if asked is None else [("a sample takes", cost_words(sample_cost(network, asked)))]
 
 def _settings_table(config):
     "All options of a run, with what they mean; what differs from the default is marked."
@@ -248,7 +262,8 @@ def page_of(run, # a RunFolder
         name=escape(run.path.resolve().name), style=STYLE, script=SCRIPT,
         headline=escape(f"Preset {preset}: {headline(config)}"),
         state=_state(config, rows, about), samples=_film(run, "one column a class"),
-        curves=tag("div", "".join(curves), class_="pair"), pace=table(_pace(rows)),
+        curves=tag("div", "".join(curves), class_="pair"),
+        pace=table([*_pace(rows), *_sample(config, about)]),
         judged=_judged(run), pictures=_loose_pictures(run), settings=_settings_table(config),
         files=_links(run))
 

@@ -14,6 +14,7 @@ RECIPES["fashion"] = (None, dict(                          # 28×28 clothes: hal
     sample_every=1000, save_every=500, proxy_every=1000, log_every=50))
 RECIPES["fashion-quick"] = ("fashion", dict(               # minutes, on the images of the package
     data="fashion-small", steps=3000, warmup=200, ema=0.995, sample_every=500, proxy_every=500))
+RECIPES["fashion-32"] = ("fashion", dict(data="fashion-32")) # framed, for networks of scales
 RECIPES["photos"] = (None, dict(                           # 64×64 patches of photographs
     data="photos-64", flip=True, steps=6000, batch_size=64, lr=1e-3, ema=0.999,
     time_sampling="uniform",

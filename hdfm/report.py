@@ -20,6 +20,7 @@ from .features import (Extractor, Summary, check_reference, compare, extractor, 
 from .folders import open_images
 from .metrics import (READERS, classifier_accuracy, frechet_distance, mode_frechet,
                           nearest_distance, nearest_ratio, seam_ratio)
+from .mot import cost_words
 from .page import measures
 from .show import said
 
@@ -182,8 +183,10 @@ FIRST = ("features · frechet", "features · kid", "features · precision", "fea
          "accuracy", "seams", "pixel frechet", "mode frechet", "nearest · ratio", "nearest rms")
 
 def report_table(report):
-    "The most telling measures of a report, each beside what real images score: ten lines at most."
+    "Ten lines at most of a report's measures, beside real images'; and what a sample costs."
     found = {name: (made, real) for name, made, real in measures(report)}
     rows = [("", "generated", "real")]
     rows += [(name, *map(said, found[name])) for name in FIRST if name in found]
-    return "\n".join(f"{name:<24}{made:>14}{real:>14}" for name, made, real in rows[:10])
+    lines = [f"{name:<24}{made:>14}{real:>14}" for name, made, real in rows[:10]]
+    cost = report.get("protocol", {}).get("cost")
+    return "\n".join([*lines, *([f"a sample takes {cost_words(cost)}"] if cost else [])])

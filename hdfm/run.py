@@ -101,7 +101,7 @@ class RunDoor(RunRecord):
 
         A RunError says which options or images differ."""
         about = dict(data=data.name, images=len(data), fingerprint=data.fingerprint,
-                     id=uuid.uuid4().hex)
+                     sizes=[*data.shape, data.num_classes], id=uuid.uuid4().hex)
         if self.config_file.exists(): about["id"] = self.same_id(config, about, resume)
         self.check_free()
         weights = (self.weights_file(config, decay) for decay in config.ema)

@@ -244,12 +244,16 @@ class Sampling:
         if self.solver == "fitted": return [*checked_fit(self.fits, self.steps, start)[0]]
         return time_grid(self.steps, start, self.last_time)
 
-    def evaluations(self, start=0.0, # where sampling begins
-                   ):                # a whole number, or None
+    def grids(self, stages, start=0.0):
+        "(stage, its times) for each of `stages`, the first from `start` on."
+        if self.solver == "fitted": return [(stages[-1], self.times(start))]
+        return stage_grids(stages, self.steps, start, self.last_time)
+
+    def evaluations(self, start=0.0, times=None): # where sampling begins; or the times of a stage
         "Evaluations of the network for one image, with those that guidance adds; None: not known."
         asks = SOLVERS[self.solver].asks
         if asks is None: return None
-        times = asks(self.times(start))
+        times = asks(self.times(start) if times is None else times)
         guidance = (self.guidance_scale, self.guidance_interval)
         return len(times) + sum(is_doubled(t, *guidance) for t in times)
 
@@ -263,21 +267,18 @@ class Sampling:
         "One image for every label."
         self.check(path, getattr(model, "prediction", "x"))
         labels = checked_labels(labels, model.num_classes)
-        ahead = [stage for stage in path.stages[:-1] if t_start is None or t_start < stage.end]
-        stages = [*ahead, path.stages[-1]]
+        stages = [s for s in path.stages if t_start is None or t_start < s.end or s is path]
         shape = (model.channels, *stages[0].operator.shape)
         like = torch.empty(len(labels), *shape, device=labels.device)
         z, t_start = _beginning(stages[0], like, z, t_start, generator)
         guidance = (labels, self.guidance_scale, self.guidance_interval, self.precision)
-        grids = stage_grids(stages, self.steps, t_start, self.last_time)
-        if self.solver == "fitted": grids = [(path, self.times(t_start))]
         solver = SOLVERS[self.solver]
         training = model.training
         more = (generator,) if solver.stochastic else ()
         if self.solver == "fitted": more = checked_fit(self.fits, self.steps)[1:]
         try:
             model.eval()
-            for i, (stage, ts) in enumerate(grids):
+            for i, (stage, ts) in enumerate(self.grids(stages, t_start)):
                 if i: z = stage.enter(z, stages[i - 1], generator)
                 z = solver(predictor(model, stage, *guidance), stage, z, ts, *more)
             return z.clamp(-1, 1)

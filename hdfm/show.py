@@ -34,12 +34,13 @@ def as_pixels(images):
     "Images in [-1, 1] (clipped) as uint8 on the CPU."
     return ((images.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
-def image_grid(images, # `[N, C, H, W]` in [-1, 1] (clipped), C 1 or 3
+def image_grid(images, # `[N, C, H, W]` in [-1, 1] (clipped); at most 3 of C are shown
                columns=10,
                scale=1, # pixels per pixel
                pad=2,
               ): # uint8 tensor `[rows, columns, C]`
     "The images side by side on white, `columns` to a row."
+    images = images[:, :3 if images.shape[1] > 2 else 1]
     N, C, H, W = images.shape
     pixels = as_pixels(images).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     h = H * scale + pad

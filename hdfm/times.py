@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TIME_SAMPLINGS', 'TIME_WEIGHTINGS', 'UniformTime', 'LogitNormalTime', 'visible_share', 'linear_error', 'VisibleTime',
-           'Balanced', 'make_times', 'make_counted']
+           'check_visible', 'Balanced', 'make_times', 'make_counted']
 
 # %% ../nbs/times.ipynb #times-003
 import math
@@ -136,7 +136,15 @@ def _check_variance(path, variance):
         raise ValueError(f"variance has shape {tuple(variance.shape)}; "
                          f"give one number per mode, {tuple(path.operator.shape)}")
 
+def check_visible(path):
+    "A one-line ValueError unless `path` is one flow, on which images come into sight."
+    check_clocks(path)
+    if len(path.stages) == 1: return
+    raise ValueError(f"path={path.name} has stages, each with times of its own, so none are drawn "
+                     "by what is visible; use time_sampling=uniform, with balanced weights or not")
+
 def _check_visible(path, variance, uniform):
+    check_visible(path)
     _check_variance(path, variance)
     check_values(variance, "variance")
     if not (variance >= 0).all() or not 0 < variance.double().sum() < 1e30:

@@ -24,11 +24,12 @@ from tqdm.auto import tqdm
 
 from .data import Purpose, as_floats, class_labels, derived_seed, epoch_order
 from .metrics import frechet_of_moments, mode_moments, seam_steps
+from .mot import evaluation_flops, outline
 from .page import headline, loss_name, write_page
 from .parallel import Ranks
+from .path import make_path
 from .run_files import RunError
 from .show import image_grid, png_bytes
-from .vit import build_model
 
 # %% ../nbs/22_watch.ipynb #22_watch-010
 PEAK = {"H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "B200": 2250e12, "A100": 312e12,
@@ -37,13 +38,13 @@ PEAK = {"H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "B200": 2250e12, "A
 def training_flops(name, # a key of MODELS
                    size, # (C, H, W) of an image
                    num_classes=1000,
+                   path=None, # if it has stages: each image is for one of them
                   ): # floating-point operations
     "What a forward and a backward pass of a network take for one image."
-    from torch.utils.flop_counter import FlopCounterMode               # loads triton: when used
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        model = build_model(name, size[1], size[0], num_classes)
-        model(torch.empty(1, *size), torch.empty(1), torch.empty(1, dtype=torch.long))
-    return 3 * counter.get_total_flops()
+    path = path or make_path("heat", size[1:])
+    model = outline(name, path, size[0], num_classes)
+    flops = [evaluation_flops(model, stage.operator.shape[0]) or 0 for stage in path.stages]
+    return 3 * sum(flops) / len(flops)
 
 def utilisation(flops_per_second, # of one device
                 device,           # a torch.device
@@ -307,7 +308,7 @@ def watching(config,   # a TrainConfig
             ):
     "The `Watch` of a training, for a `with` block."
     clock = Clock(ranks.on_first(run.rewind, start))
-    flops = training_flops(config.model, data.shape, data.num_classes)
+    flops = training_flops(config.model, data.shape, data.num_classes, training.path)
     real = None
     if config.proxy_every:
         real = ranks.on_first(_moments_of, data, config.proxy_samples, config.seed)

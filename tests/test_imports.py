@@ -91,8 +91,8 @@ def chapters():
     `solver`, `multistep` and `guidance` below the samplers of 03, `embedding` below the network
     of 07, `options` above the configuration of 18, `run_files` below the run folder of 20,
     `listing` and `shards` below the folders of 12, `parts` and `plan` below the checkpoints of
-    13, `coloured`, `pyramid` and `mot` above the rivals of 16, `state`, `spread` and
-    `jit_weights` above 19, `recorded` and `doctor` above the trainer of 23, `machine` above the
+    13, `latents` above them, `coloured`, `pyramid` and `mot` above the rivals of 16, `state`,
+    `spread` and `jit_weights` above 19, `recorded` and `doctor` above the trainer of 23, `machine` above the
     evaluation of 27, `fitted` below the networks of 30 and `export` above them, `bridge`, `onnx`
     and `pipeline` above the words of 32, and `field` above 34."""
     numbers = {}
@@ -109,7 +109,7 @@ def chapters():
     rooms |= {"bridge": 32.4, "onnx": 32.5, "pipeline": 32.6}
     rooms |= {"parts": 12.5, "plan": 12.6, "coloured": 16.5, "state": 19.5, "spread": 19.6}
     rooms |= {"options": 18.5, "run_files": 19.8}
-    rooms |= {"pyramid": 16.6, "mot": 16.7}
+    rooms |= {"latents": 13.5, "pyramid": 16.6, "mot": 16.7}
     rooms |= {"jit_weights": 19.7, "recorded": 23.6, "doctor": 23.7, "machine": 27.5}
     return numbers | rooms | {"field": 34.5}
 
