@@ -35,6 +35,7 @@ from hdfm.checkpoint import write_whole
 from hdfm.config import PRESETS, build
 from hdfm.core import HeatOperator, dct, idct
 from hdfm.data import as_bytes, class_labels, load_data
+from hdfm.evaluate import Generated, Plan, evaluate_run, generate_many
 from hdfm.evaluate import judged as judged_images
 from hdfm.features import features_of
 from hdfm.guidance import predictor

@@ -92,9 +92,9 @@ def chapters():
     of 07, `options` above the configuration of 18, `run_files` below the run folder of 20,
     `listing` and `shards` below the folders of 12, `parts` and `plan` below the checkpoints of
     13, `latents` above them, `coloured`, `pyramid` and `mot` above the rivals of 16, `state`,
-    `spread` and `jit_weights` above 19, `recorded` and `doctor` above the trainer of 23, `machine` above the
-    evaluation of 27, `fitted` below the networks of 30 and `export` above them, `bridge`, `onnx`
-    and `pipeline` above the words of 32, and `field` above 34."""
+    `spread` and `jit_weights` above 19, `recorded` and `doctor` above the trainer of 23,
+    `machine` above the evaluation of 27, `fitted` below the networks of 30 and `export` above
+    them, `bridge`, `onnx` and `pipeline` above the words of 32, and `field` above 34."""
     numbers = {}
     for path in sorted((ROOT / "nbs").glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
