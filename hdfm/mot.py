@@ -220,17 +220,17 @@ def _products(*modules):
 
 def _read(model, side):
     "(expert, its tokens of an image of `side` pixels) of each scale, the coarsest first."
-    if isinstance(model, JiT): return [(model, model.grid**2)]
+    if not hasattr(model, "experts"): return [(model, model.grid**2)]
     level = {model.image_size >> k: k for k in range(model.scales)}[side]
     return [(expert, ((model.image_size >> k) // model.patch_size)**2)
             for k, expert in zip(*model.streams(level))]
 
-def evaluation_flops(model, # a `JiT` or a `MoT`; it may lie on the device meta
+def evaluation_flops(model, # one like a `JiT` or a `MoT`; it may lie on the device meta
                      side,  # of the image, in pixels
                     ):      # None for another kind of network
     "Floating-point operations of one evaluation for one image: its matrix products, (M.2)."
     model = getattr(model, "network", model)     # a `LinearPlus` has it, and adds next to nothing
-    if not isinstance(model, (JiT, MoT)): return None
+    if not (hasattr(model, "experts") or hasattr(model, "context_start")): return None
     total = 0
     streams = _read(model, side)
     for expert, n in streams:
