@@ -68,6 +68,7 @@ def test_two_outputs_of_one_name(refused, tmp_path):
 
 
 def test_a_run_that_cannot_keep_its_evaluation(refused, run):
+    (run / "evaluation.json").unlink(missing_ok=True)  # of another test with this training
     (run / "evaluation.json").mkdir()
     refused("evaluate", run, "--samples", 40, says=["evaluation.json", "a folder"])
 

@@ -414,6 +414,7 @@ def test_visible_times(way, data, uniform):
     _, v = data.draw(images(way.operator.shape, st.sampled_from([(), (), (2,)])))
     call(process.check_clocks, way)
     v = v.abs() if data.draw(st.booleans()) else v
+    call(times.check_visible, way)
     share = call(times.visible_share, way, v, [0.0, 0.5, 1.0])
     if share is not None and (v >= 0).all() and v.isfinite().all():
         assert share.shape == (3, *v.shape) and ((share >= 0) & (share <= 1)).all()
