@@ -13,15 +13,12 @@ newest committed result are taken over. Every row holds a trace, numbers that th
 training, by which the notebook 37_evidence sees whether the code still does what was measured.
 """
 
-import argparse
 import datetime
 import io
 import json
 import math
-import multiprocessing
 import os
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +26,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the processes sha
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from hdfm.checkpoint import write_whole
 from hdfm.config import PRESETS, build
@@ -555,39 +551,10 @@ def told(entry, row):
     return f"{name_of(*entry)}: {score['frechet']:.4g}{read}"
 
 
-def work_off(todo, work, args, line):
-    """`work(entry)` of all entries, by processes of one thread each, none begun after
-    `args.minutes`; `line(entry, row)` is said of each."""
-    began = time.monotonic()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(args.jobs, context, initializer=workers.quiet) as pool:
-        bar = tqdm(total=len(todo), desc="networks", unit="network")
-        waiting = iter(todo)
-        running = {}
-        while True:
-            late = args.minutes and time.monotonic() - began > 60 * args.minutes
-            while len(running) < args.jobs and not late and (e := next(waiting, None)):
-                running[pool.submit(work, e)] = e
-            if not running:
-                break
-            ended = next(as_completed(running))
-            entry = running.pop(ended)
-            bar.write(line(entry, ended.result()))
-            bar.update()
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=("small", "large", "tiny"), default="small")
-    parser.add_argument("--only", action="append", choices=EXPERIMENTS)
-    parser.add_argument("--data", action="append", choices=BASE)
-    parser.add_argument("--way", action="append", choices=WAYS)
-    parser.add_argument("--times", action="append", choices=TIMES)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--jobs", type=int, default=2, help="processes, one thread each (2)")
-    parser.add_argument("--minutes", type=float, help="begin no network after so many")
+    filters = dict(only=EXPERIMENTS, data=BASE, way=WAYS, times=TIMES)
+    parser = workers.queue_parser(__doc__, ("small", "large", "tiny"), filters)
     parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
-    parser.add_argument("--list", action="store_true", help="say what is done, and end")
     args = parser.parse_args()
     for size in ("small", args.size):
         (RUNS / size).mkdir(parents=True, exist_ok=True)
@@ -603,7 +570,7 @@ def main():
     ]
     todo = [e for e in wanted if not done(e, args.size)]
     todo.sort(key=lambda e: place_of(e, args.size).with_suffix(".json").exists())
-    work_off(todo, partial(measured, size=args.size, device=args.device), args, told)
+    workers.work_off(todo, partial(measured, size=args.size, device=args.device), args, told)
     if args.size == "small":
         write_result()
 

@@ -20,7 +20,6 @@ trained. Batch, learning rate, and all else that a path does not choose are the 
 were chosen for JiT.
 """
 
-import argparse
 import datetime
 import json
 import statistics
@@ -40,6 +39,7 @@ from hdfm.parallel import Ranks
 from hdfm.run import RunFolder
 from hdfm.train import prepare, train_step, update
 from hdfm.watch import training_flops
+import workers
 from evidence import ring_gain
 from laboratory import RINGS, SAMPLERS, TIMES
 from machine import machine
@@ -305,16 +305,8 @@ def told(entry, row):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=STEPS, default="small")
-    parser.add_argument("--only", action="append", choices=EXPERIMENTS)
-    parser.add_argument("--data", action="append", choices=DATA)
-    parser.add_argument("--way", action="append", choices=WAYS)
-    parser.add_argument("--budget", action="append", choices=BUDGETS)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--jobs", type=int, default=2, help="processes, one thread each (2)")
-    parser.add_argument("--minutes", type=float, help="begin no network after so many")
-    parser.add_argument("--list", action="store_true", help="say what is done, and end")
+    filters = dict(only=EXPERIMENTS, data=DATA, way=WAYS, budget=BUDGETS)
+    parser = workers.queue_parser(__doc__, STEPS, filters)
     args = parser.parse_args(argv)
     for size in ("small", args.size):
         (RUNS / size / "pace").mkdir(parents=True, exist_ok=True)
@@ -331,7 +323,7 @@ def main(argv=None):
     todo = [e for e in wanted if not done(e, args.size)]
     for data, way in dict.fromkeys((e[0], e[1]) for e in todo if e[2] == "time"):
         pace(data, way, args.size)  # before processes of ours share the cores
-    laboratory.work_off(todo, partial(measured, size=args.size), args, told)
+    workers.work_off(todo, partial(measured, size=args.size), args, told)
     if args.size == "small":
         write_result()
 

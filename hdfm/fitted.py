@@ -53,6 +53,7 @@ def fit_two_step(path,     # of two clocks with noise, such as HeatProbPath
     _, times, ahead = min(found, key=lambda fit: fit[0])
     return times, ahead
 
+# %% ../nbs/fitted.ipynb #fitted-009-search
 def _fitted(path, variance, lengths, caution):
     "(what (F.3) gives, times, ahead) where the search ends that begins with such steps."
     free = torch.stack([lengths.log(), torch.full_like(lengths, 0.5)]).requires_grad_()
