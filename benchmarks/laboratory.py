@@ -36,7 +36,7 @@ from hdfm.evaluate import judged as judged_images
 from hdfm.features import features_of
 from hdfm.guidance import predictor
 from hdfm.metrics import mode_moments
-from hdfm.parallel import Ranks
+from hdfm.parallel import Ranks, pick_device
 from hdfm.path import HeatProbPath, ProbPath, register_path
 from hdfm.prior import mean_and_deviation
 from hdfm.report import yardstick
@@ -268,6 +268,7 @@ def gradient_noise(config, model, path, variance, rounds=24):
     end of a training the second is nearly nothing, so that only variances of one objective can be
     compared."""
     data = load_data(config.data)
+    device = next(model.parameters()).device
     objective = Objective(config, model, path, variance)
     total = 0.0
     squares = 0.0
@@ -275,7 +276,8 @@ def gradient_noise(config, model, path, variance, rounds=24):
     for seed in range(rounds):
         chosen = torch.randint(len(data), (config.batch_size,), generator=generator)
         model.zero_grad()
-        objective(data.images[chosen], data.labels[chosen], seed).backward()
+        batch = data.images[chosen].to(device), data.labels[chosen].to(device)
+        objective(*batch, seed).backward()
         g = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
         total = total + g
         squares = squares + g.square().sum().item()
@@ -300,7 +302,9 @@ def log_noise(path, t, like):
 
 def equally_smooth(path, like):
     """The time at which a path leaves as much noise in the image as HDFM's does at 0.95, by its
-    volume; None for one that ends with more."""
+    volume; None for one that ends with more, and for one of levels, which has no flow."""
+    if not hasattr(path, "t_eps"):
+        return None
     wanted = log_noise(HeatProbPath(tuple(like.shape[-2:]), 1.0), 0.95, like)
     early = 0.5
     late = 1 - path.t_eps
@@ -319,15 +323,16 @@ def likelihood(data, model, path, n=64):
     """Bits per dimension of each of the last `n` held-out images, with the noise of
     `equally_smooth` in them and 256 levels a pixel; the same images and probes for each network."""
     test = held_out(data)
+    device = next(model.parameters()).device
     images = test.images[-n:]
     like = images[:1].double()
     t = equally_smooth(path, like) if path.has_noise else None
     if t is None:
         return {}
     z = path.interpolate(path.noise(images, torch.Generator().manual_seed(0)), images, t)
-    predict = predictor(model, path, test.labels[-n:])
+    predict = predictor(model, path, test.labels[-n:].to(device))
     how = dict(t_end=t, probes=4, generator=torch.Generator().manual_seed(1), rtol=0.01, atol=0.01)
-    nats = log_likelihood(predict, path, z, **how)
+    nats = log_likelihood(predict, path, z.to(device), **how).cpu()
     nats = nats + path.clocks(t, like)[0].expand_as(like).log().sum()  # of z/a in place of z
     bits = math.log2(128) - nats / (images[0].numel() * math.log(2))
     return dict(t_end=t, bits=[round(b, 3) for b in bits.tolist()])
@@ -339,14 +344,16 @@ def residuals(data, model, path, variance, n=500):
     if model.prediction != "x" or not path.has_noise:
         return {}
     test = held_out(data)
+    device = next(model.parameters()).device
     images = test.images[-n:]
     generator = torch.Generator().manual_seed(0)
     found = dict(times=[k / 10 for k in range(1, 10)], network=[], linear=[])
     for t in found["times"]:
         z = path.interpolate(path.noise(images, generator), images, t)
         with torch.no_grad():
-            guess = model(z, torch.full((len(z),), t), test.labels[-n:])
-        error = (guess - images).square().sum((1, 2, 3)).mean().item()
+            batch = z, torch.full((len(z),), t), test.labels[-n:]
+            guess = model(*(one.to(device) for one in batch))
+        error = (guess.cpu() - images).square().sum((1, 2, 3)).mean().item()
         found["network"].append(float(f"{error:.4g}"))
         found["linear"].append(float(f"{linear_error(path, variance, t).item():.4g}"))
     return found
@@ -387,7 +394,7 @@ def filtered_like(own, other, run, samples, device):
     """{sampler: measures} of the samples of a run after each ring of their modes was given the
     deviation that the samples of another run have: `own` and `other` are the gains of the two."""
     loaded = RunFolder(run).load(device)
-    against = yardstick(loaded.data, loaded.info["sizes"][:-1], Ranks(device=device))
+    against = yardstick(loaded.data, loaded.info["sizes"][:-1], Ranks(device=pick_device(device)))
     labels = class_labels(samples, loaded.model.num_classes)
     factors = [b / a for a, b in zip(own, other)]
     found = {}
@@ -439,7 +446,7 @@ def measured(entry, size, device):
         gains = [measured(one, size, device)["gains"] for one in both]
         train(config, place_of(both[0], size), device)
         row["scores"] = filtered_like(*gains, place_of(both[0], size), samples, device)
-        return keep(row, kept, began)
+        return keep(row, kept, began, device)
     train(config, place, device)
     folder = RunFolder(place)
     loaded = folder.load(device)
@@ -457,23 +464,24 @@ def measured(entry, size, device):
         loss=folder.metrics()[-1]["loss"],
         weights=loaded.info["sha256"][:16],
     )
-    return keep(row, kept, began)
+    return keep(row, kept, began, device)
 
 
-def keep(row, file, began):
+def keep(row, file, began, device):
     """Write a row that is done, with when, where and by which code."""
     row |= dict(
         seconds=round(time.perf_counter() - began),
         date=datetime.date.today().isoformat(),
-        cpu=machine()["cpu"],
+        cpu=MACHINE["cpu"],
+        device=device,
         torch=torch.__version__,
-        commit=COMMIT,
+        commit=MACHINE["commit"],
     )
     write_whole(file, (json.dumps(row) + "\n").encode())
     return row
 
 
-COMMIT = machine()["commit"]
+MACHINE = machine()
 
 
 def newest(name="laboratory"):

@@ -1,4 +1,6 @@
-"""What a benchmark ran on, for the record."""
+"""What a benchmark ran on, for the record.
+
+A copy of the files without their history is told its commit by the variable COMMIT."""
 
 import os
 import platform
@@ -17,12 +19,11 @@ def machine():
         (line.split(":")[1].strip() for line in lines if line.startswith("model name")),
         platform.processor(),
     )
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-    )
+    commit = os.environ.get("COMMIT")
+    if not commit:
+        command = ["git", "rev-parse", "--short", "HEAD"]
+        here = Path(__file__).parent
+        commit = subprocess.run(command, capture_output=True, text=True, cwd=here).stdout.strip()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return dict(
         cpu=cpu,
@@ -33,5 +34,5 @@ def machine():
         torch=torch.__version__,
         numpy=numpy.__version__,
         scipy=scipy.__version__,
-        commit=commit.stdout.strip() or None,
+        commit=commit or None,
     )

@@ -192,11 +192,11 @@ def done(entry, size):
     return json.loads(kept.read_text()) if kept.exists() else None
 
 
-def judged(run, samples):
+def judged(run, samples, device):
     """{sampler: measures and cost of a sample} of a trained run."""
     found = {}
     for name, sampling in SAMPLERS.items():
-        how = dict(seed=1, device="cpu", read_samples=samples, batch=500)
+        how = dict(seed=1, device=device, read_samples=samples, batch=500)
         report = evaluate_run(run, samples, sampling, **how)
         found[name] = dict(laboratory.measures(report), cost=report["protocol"]["cost"])
         if "nearest_rms" in report:
@@ -222,7 +222,7 @@ def draw_seconds(loaded, data, size):
     return found
 
 
-def measured(entry, size):
+def measured(entry, size, device="cpu"):
     """The row of an entry: trained and judged now, unless it is done."""
     torch.set_num_threads(1)
     if row := done(entry, size):
@@ -236,23 +236,23 @@ def measured(entry, size):
     row |= dict(steps=config.steps, step_gflop=float(f"{step_flops(config) / 1e9:.4g}"))
     if budget == "time":
         row["step_seconds"] = pace(data, way, size)
-    laboratory.train(config, place, "cpu")
+    laboratory.train(config, place, device)
     folder = RunFolder(place)
-    loaded = folder.load()
+    loaded = folder.load(device)
     samples = SAMPLES[size]
     images = images_of(config.data).images[:10_000]
     sampling = next(iter(SAMPLERS.values()))
     labels = class_labels(min(500, samples), loaded.model.num_classes)
     drawn = generate_many(loaded.model, loaded.path, labels, 7, sampling, progress=None)
     row |= dict(
-        scores=judged(place, samples),
-        draw_seconds=draw_seconds(loaded, data, size),
+        scores=judged(place, samples, device),
+        draw_seconds=draw_seconds(folder.load(), data, size),
         gains=ring_gain(drawn, images, RINGS),
         parameters=sum(p.numel() for p in loaded.model.parameters()),
         loss=folder.metrics()[-1]["loss"],
         weights=loaded.info["sha256"][:16],
     )
-    return laboratory.keep(row, place.with_suffix(".json"), began)
+    return laboratory.keep(row, place.with_suffix(".json"), began, device)
 
 
 def take_over():
@@ -307,6 +307,7 @@ def told(entry, row):
 def main(argv=None):
     filters = dict(only=EXPERIMENTS, data=DATA, way=WAYS, budget=BUDGETS)
     parser = workers.queue_parser(__doc__, STEPS, filters)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
     args = parser.parse_args(argv)
     for size in ("small", args.size):
         (RUNS / size / "pace").mkdir(parents=True, exist_ok=True)
@@ -323,7 +324,7 @@ def main(argv=None):
     todo = [e for e in wanted if not done(e, args.size)]
     for data, way in dict.fromkeys((e[0], e[1]) for e in todo if e[2] == "time"):
         pace(data, way, args.size)  # before processes of ours share the cores
-    workers.work_off(todo, partial(measured, size=args.size), args, told)
+    workers.work_off(todo, partial(measured, size=args.size, device=args.device), args, told)
     if args.size == "small":
         write_result()
 
