@@ -242,6 +242,11 @@ def place_of(entry, size="small"):
     return RUNS / size / "".join(c if c.isalnum() or c in ".-" else "_" for c in name_of(*entry))
 
 
+def row_file(place):
+    """Where the row of a network is kept, beside the folder of its run. (A name may have a dot.)"""
+    return place.with_name(f"{place.name}.json")
+
+
 def trace(config):
     """What the code gives for a network before training: two losses, and the sum of a sample."""
     data = load_data(config.data)
@@ -423,7 +428,7 @@ def train(config, place, device):
 
 def done(entry, size="small"):
     """The row of an entry, or None; one of before likelihoods were measured is not whole."""
-    kept = place_of(entry, size).with_suffix(".json")
+    kept = row_file(place_of(entry, size))
     row = json.loads(kept.read_text()) if kept.exists() else None
     return row if row and ("likelihood" in row or "gains" not in row) else None
 
@@ -432,7 +437,7 @@ def measured(entry, size, device):
     """The row of an entry: trained and judged now, unless it is done."""
     torch.set_num_threads(1)
     place = place_of(entry, size)
-    kept = place.with_suffix(".json")
+    kept = row_file(place)
     if row := done(entry, size):
         return row
     data, way, times, patch, seed = entry
@@ -494,7 +499,7 @@ def take_over():
     """Rows of the newest committed result become files, where there is none."""
     for row in (newest() or dict(rows=[]))["rows"]:
         entry = tuple(row[k] for k in ("data", "way", "times", "patch", "seed"))
-        kept = place_of(entry).with_suffix(".json")
+        kept = row_file(place_of(entry))
         if not kept.exists():
             kept.write_text(json.dumps(row) + "\n")
 
@@ -577,7 +582,7 @@ def main():
         if e[2] in (args.times or TIMES)
     ]
     todo = [e for e in wanted if not done(e, args.size)]
-    todo.sort(key=lambda e: place_of(e, args.size).with_suffix(".json").exists())
+    todo.sort(key=lambda e: row_file(place_of(e, args.size)).exists())
     workers.work_off(todo, partial(measured, size=args.size, device=args.device), args, told)
     if args.size == "small":
         write_result()

@@ -188,7 +188,7 @@ def place_of(entry, size):
 
 def done(entry, size):
     """The row of an entry, or None."""
-    kept = place_of(entry, size).with_suffix(".json")
+    kept = laboratory.row_file(place_of(entry, size))
     return json.loads(kept.read_text()) if kept.exists() else None
 
 
@@ -252,14 +252,14 @@ def measured(entry, size, device="cpu"):
         loss=folder.metrics()[-1]["loss"],
         weights=loaded.info["sha256"][:16],
     )
-    return laboratory.keep(row, place.with_suffix(".json"), began, device)
+    return laboratory.keep(row, laboratory.row_file(place), began, device)
 
 
 def take_over():
     """Rows and paces of the newest committed result become files, where there is none."""
     for row in (laboratory.newest("multiscale") or dict(rows=[]))["rows"]:
         entry = tuple(row[k] for k in ("data", "way", "budget", "seed"))
-        kept = place_of(entry, "small").with_suffix(".json")
+        kept = laboratory.row_file(place_of(entry, "small"))
         paced = pace_file(row["data"], row["way"], "small")
         if not kept.exists():
             kept.write_text(json.dumps(row) + "\n")
