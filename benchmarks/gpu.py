@@ -412,8 +412,9 @@ def main():
         began = time.perf_counter()
         PARTS[name](part, device, args.tiny)
         date = str(datetime.date.today())
-        result = dict(date=date, command=f"python benchmarks/gpu.py {name}", machine=machine(), load=load,
-                      seconds=round(time.perf_counter() - began), entries=part.entries)
+        result = dict(date=date, command=f"python benchmarks/gpu.py {name}", machine=machine(),
+                      load=load, seconds=round(time.perf_counter() - began),
+                      entries=part.entries)
         out = Path(__file__).parent / "results" / f"{date}-gpu-{name}.json"
         if args.tiny:
             out = part.file.with_name(f"{name}-tiny-result.json")

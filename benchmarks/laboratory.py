@@ -45,6 +45,7 @@ from hdfm.run import RunFolder
 from hdfm.sampling import Sampling
 from hdfm.times import linear_error
 from hdfm.train import Objective, fit
+from hdfm.vit import MODELS
 import workers
 from evidence import ring_gain
 from machine import machine
@@ -52,6 +53,7 @@ from machine import machine
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs/laboratory")
 RINGS = 7  # of frequency, coarse to fine
+MODELS.update({f"JiT-XS/{p}": dict(MODELS["JiT-XS/4"], patch_size=p) for p in (7, 14)})
 BASE = dict(
     digits=PRESETS["digits"].replace(steps=1500, batch_size=64, ema=0.995),
     fashion=PRESETS["fashion"].replace(steps=1500, warmup=150, ema=0.995, guidance=1.0),
