@@ -10,7 +10,7 @@ A queue of networks, each a few options away from `BASE`, each trained by one pr
 thread, two at a time. It can be stopped and started again: an interrupted training goes on from
 its last checkpoint, and the row of a finished one is kept under runs/laboratory; rows of the
 newest committed result are taken over. Every row holds a trace, numbers that the code gave before
-training, by which the notebook 37_evidence sees whether the code still does what was measured.
+training, by which the chapter `laboratory` sees whether the code still does what was measured.
 """
 
 import datetime
@@ -569,7 +569,6 @@ def told(entry, row):
 def main():
     filters = dict(only=EXPERIMENTS, data=BASE, way=WAYS, times=TIMES)
     parser = workers.queue_parser(__doc__, ("small", "large", "tiny"), filters)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
     args = parser.parse_args()
     for size in ("small", args.size):
         (RUNS / size).mkdir(parents=True, exist_ok=True)

@@ -307,7 +307,6 @@ def told(entry, row):
 def main(argv=None):
     filters = dict(only=EXPERIMENTS, data=DATA, way=WAYS, budget=BUDGETS)
     parser = workers.queue_parser(__doc__, STEPS, filters)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
     args = parser.parse_args(argv)
     for size in ("small", args.size):
         (RUNS / size / "pace").mkdir(parents=True, exist_ok=True)

@@ -46,6 +46,7 @@ def queue_parser(doc, sizes, filters):
         parser.add_argument(f"--{name}", action="append", choices=choices)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=2, help="processes, one thread each (2)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
     parser.add_argument("--minutes", type=float, help="begin no network after so many")
     parser.add_argument("--list", action="store_true", help="say what is done, and end")
     return parser
