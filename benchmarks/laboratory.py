@@ -42,13 +42,14 @@ from hdfm.prior import mean_and_deviation
 from hdfm.report import yardstick
 from hdfm.reverse import log_likelihood
 from hdfm.run import RunFolder
-from hdfm.sampling import Sampling
+from hdfm.sampling import Sampling, heun
+from hdfm.spectra import frequency_ratio
 from hdfm.times import linear_error
 from hdfm.train import Objective, fit
 from hdfm.vit import MODELS
 import workers
-from evidence import ring_gain
 from machine import machine
+from rows import newest
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs/laboratory")
@@ -94,13 +95,23 @@ WAYS = {
     "pyramidal flow": dict(path="pyramidal", scales=3),
     "blurring diffusion": dict(path="blurring", prediction="x", loss="x"),
     "IHDM": dict(path="ihdm", levels=50),
-    "r = 0, v-prediction": dict(blur_strength=0.0, prediction="v"),
-    "r = 1, v-prediction": dict(blur_strength=1.0, prediction="v"),
+    "r = 0, v-prediction": dict(blur_strength=0.0, prediction="v", solver="heun", last_time=1.0),
+    "r = 1, v-prediction": dict(blur_strength=1.0, prediction="v", solver="heun", last_time=1.0),
+    "r = 0, Heun": dict(blur_strength=0.0, solver="heun", last_time=1.0),
+    "r = 1, Heun": dict(blur_strength=1.0, solver="heun", last_time=1.0),
     "r = 1, noise 1/2": dict(noise_scale=0.5),
     "r = 1, noise 2": dict(noise_scale=2.0),
     "r = 1, LayerSync": dict(layersync=0.2),
     "r = 1/2, released code": dict(blur_strength=0.5, laplacian_coefficient=1.0),
+    "r = 1, guidance 1.5": dict(guidance=1.5),
+    "r = 1, guidance 2.9": dict(guidance=2.9),
+    "r = 1, guidance 2.9 always": dict(guidance=2.9, guidance_interval=(-1.0, 1.0)),
+    "r = 1, guidance 3.5": dict(guidance=3.5),
 }
+DERIVED = {  # ways that sample another's networks
+    way: way[:5] for way in WAYS if "guidance" in way or way.endswith(("Heun", "samples filtered"))
+}
+FOLLOWED = ("r = 0", "r = 1/3", "r = 1/2", "r = 1", "HDFM-blur")  # on digits, along the path
 TIMES = {
     "early": dict(time_sampling="logit_normal", time_mean=-0.8),
     "middle": dict(time_sampling="logit_normal", time_mean=0.0),
@@ -151,18 +162,29 @@ EXPERIMENTS = {  # name -> (data sets, ways, times; None: the usual ones, patch 
         ("LapFlow", "pyramidal flow", "blurring diffusion", "HDFM-blur", "IHDM"),
         ("uniform",),
     ),
-    "patches": (("fashion",), ("r = 0", "r = 1"), None, (14, 7, 4, 2)),
-    "paper": (
+    "patches": (("fashion",), ("r = 0", "r = 1"), None, (14, 7, 0, 2)),  # 0: the usual ones, of 4
+    "prediction": (
         ("digits", "fashion"),
-        ("r = 1", "r = 1/2", "r = 0, v-prediction", "r = 1, v-prediction", "r = 1, noise 1/2")
-        + ("r = 1, noise 2", "r = 1, LayerSync", "r = 1/2, released code"),
+        ("r = 0, Heun", "r = 1, Heun", "r = 0, v-prediction", "r = 1, v-prediction"),
         None,
     ),
-    "large patches": (
+    "prediction, large patches": (
         ("fashion",),
-        ("r = 0, v-prediction", "r = 1, v-prediction"),
+        ("r = 0, Heun", "r = 1, Heun", "r = 0, v-prediction", "r = 1, v-prediction"),
         None,
         (14,),
+    ),
+    "paper": (
+        ("digits", "fashion"),
+        ("r = 1", "r = 1, noise 1/2", "r = 1, noise 2", "r = 1, LayerSync")
+        + ("r = 1/2", "r = 1/2, released code"),
+        None,
+    ),
+    "guidance": (
+        ("digits", "fashion"),
+        ("r = 1", "r = 1, guidance 1.5", "r = 1, guidance 2.9", "r = 1, guidance 2.9 always")
+        + ("r = 1, guidance 3.5",),
+        None,
     ),
 }
 
@@ -205,6 +227,10 @@ class HeatFiltered(ProbPath):
 
     def error_gain(self, prediction, loss, x, t, **options):
         return self.plain.error_gain(prediction, loss, x, t, **options)
+
+
+def generator_of(seed):
+    return torch.Generator().manual_seed(seed)
 
 
 def entries(experiment, seeds):
@@ -262,7 +288,7 @@ def trace(config):
         variance = mean_and_deviation(mode_moments(data.images[:500]))[1].square().mean(0)
     with torch.no_grad():
         for p in model.parameters():  # the new network says 0, which would hide much
-            p += 0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
+            p += 0.1 * torch.randn(p.shape, generator=generator_of(p.numel()))
     objective = Objective(config, model, path, variance)
     numbers = [objective(images, labels, seed).item() for seed in (0, 1)]
     sampling = config.sampling.replace(steps=3) if config.path != "ihdm" else config.sampling
@@ -279,7 +305,7 @@ def gradient_noise(config, model, path, variance, rounds=24):
     objective = Objective(config, model, path, variance)
     total = 0.0
     squares = 0.0
-    generator = torch.Generator().manual_seed(0)
+    generator = generator_of(0)
     for seed in range(rounds):
         chosen = torch.randint(len(data), (config.batch_size,), generator=generator)
         model.zero_grad()
@@ -336,9 +362,9 @@ def likelihood(data, model, path, n=64):
     t = equally_smooth(path, like) if path.has_noise else None
     if t is None:
         return {}
-    z = path.interpolate(path.noise(images, torch.Generator().manual_seed(0)), images, t)
+    z = path.interpolate(path.noise(images, generator_of(0)), images, t)
     predict = predictor(model, path, test.labels[-n:].to(device))
-    how = dict(t_end=t, probes=4, generator=torch.Generator().manual_seed(1), rtol=0.01, atol=0.01)
+    how = dict(t_end=t, probes=4, generator=generator_of(1), rtol=0.01, atol=0.01)
     nats = log_likelihood(predict, path, z.to(device), **how).cpu()
     nats = nats + path.clocks(t, like)[0].expand_as(like).log().sum()  # of z/a in place of z
     bits = math.log2(128) - nats / (images[0].numel() * math.log(2))
@@ -353,7 +379,7 @@ def residuals(data, model, path, variance, n=500):
     test = held_out(data)
     device = next(model.parameters()).device
     images = test.images[-n:]
-    generator = torch.Generator().manual_seed(0)
+    generator = generator_of(0)
     found = dict(times=[k / 10 for k in range(1, 10)], network=[], linear=[])
     for t in found["times"]:
         z = path.interpolate(path.noise(images, generator), images, t)
@@ -389,11 +415,23 @@ def judged(run, samplers, samples, device):
     }
 
 
+def rings_of(side, rings):
+    """The square ring of frequency, coarse to fine, of each mode of an image."""
+    k = torch.arange(side)
+    return torch.maximum(k[:, None], k[None]) * rings // side
+
+
+def ring_gain(images, real, rings=RINGS):
+    """Standard deviation of the modes over that of real images, ring by ring."""
+    ring = rings_of(images.shape[-1], rings)
+    variance, truth = (dct(x.double()).var(0).mean(0) for x in (images, real))
+    gains = [(variance[ring == i].mean() / truth[ring == i].mean()).sqrt() for i in range(rings)]
+    return [float(f"{gain:.4g}") for gain in gains]
+
+
 def with_gains(images, factors):
     """Images whose modes are multiplied by a factor for each ring of frequency."""
-    side = images.shape[-1]
-    k = torch.arange(side)
-    ring = torch.maximum(k[:, None], k[None]) * len(factors) // side
+    ring = rings_of(images.shape[-1], len(factors))
     return idct(torch.tensor(factors)[ring] * dct(images))
 
 
@@ -419,7 +457,26 @@ def filtered_like(own, other, run, samples, device):
 def samplers_of(config):
     if config.path == "ihdm":
         return {"50 levels": config.sampling.replace(steps=50)}
-    return SAMPLERS
+    asked = config.sampling
+    if asked.solver == "heun":
+        return {"Heun, 25 steps": asked.replace(steps=25)}
+    how = dict(guidance_scale=asked.guidance_scale, guidance_interval=asked.guidance_interval)
+    return {name: sampling.replace(**how) for name, sampling in SAMPLERS.items()}
+
+
+@torch.no_grad()
+def followed(model, path, n=200, points=21):
+    """E_high / E_low of `n` states along the path, from common noise, with Heun's method; low is
+    the lowest half of each axis."""
+    labels = torch.arange(n) % model.num_classes
+    z = path.start(torch.empty(n, model.channels, *path.operator.shape), generator_of(7))
+    predict = predictor(model, path, labels)
+    ts = torch.linspace(path.t_min, 1, points, dtype=torch.float64).tolist()
+    ratios = [frequency_ratio(z, 0.5).item()]
+    for t, t_next in zip(ts, ts[1:]):
+        z = heun(predict, path, z, [t, t_next])
+        ratios.append(frequency_ratio(z, 0.5).item())
+    return dict(times=ts, ratios=[float(f"{ratio:.4g}") for ratio in ratios])
 
 
 def train(config, place, device):
@@ -429,48 +486,58 @@ def train(config, place, device):
 
 
 def done(entry, size="small"):
-    """The row of an entry, or None; one of before likelihoods were measured is not whole."""
+    """The row of an entry, or None; one that lacks what was not measured at first is not whole."""
     kept = row_file(place_of(entry, size))
     row = json.loads(kept.read_text()) if kept.exists() else None
-    return row if row and ("likelihood" in row or "gains" not in row) else None
+    if not row or entry[1] in DERIVED:
+        return row
+    return row if "likelihood" in row and ("ratio" in row or not is_followed(*entry)) else None
+
+
+def is_followed(data, way, times, patch, seed):
+    usual = "uniform" if way == "HDFM-blur" else USUAL[data]
+    return data == "digits" and way in FOLLOWED and (times, patch) == (usual, 0)
 
 
 def measured(entry, size, device):
     """The row of an entry: trained and judged now, unless it is done."""
     torch.set_num_threads(1)
-    place = place_of(entry, size)
-    kept = row_file(place)
+    kept = row_file(place_of(entry, size))
     if row := done(entry, size):
         return row
     data, way, times, patch, seed = entry
     config = config_of(*entry, size)
+    own = (data, DERIVED.get(way, way), times, patch, seed)  # whose network it is
     began = time.perf_counter()
     samples = SAMPLES[data] if size != "tiny" else 40
     row = dict(data=data, way=way, times=times, patch=patch, seed=seed, size=size)
     row |= dict(options=config.flat(), trace=trace(config))
-    if way == "r = 0, samples filtered":
-        both = [(data, r, times, patch, seed) for r in ("r = 0", "r = 1")]
-        gains = [measured(one, size, device)["gains"] for one in both]
-        train(config, place_of(both[0], size), device)
-        row["scores"] = filtered_like(*gains, place_of(both[0], size), samples, device)
+    train(config_of(*own, size), place_of(own, size), device)
+    if way.endswith("samples filtered"):
+        blurred = (data, "r = 1", times, patch, seed)
+        gains = [measured(one, size, device)["gains"] for one in (own, blurred)]
+        row["scores"] = filtered_like(*gains, place_of(own, size), samples, device)
         return keep(row, kept, began, device)
-    train(config, place, device)
-    folder = RunFolder(place)
+    folder = RunFolder(place_of(own, size))
+    row["scores"] = judged(folder.path, samplers_of(config), samples, device)
+    if way in DERIVED:
+        return keep(row, kept, began, device)
     loaded = folder.load(device)
-    row["scores"] = judged(place, samplers_of(config), samples, device)
     images = load_data(config.data).images
     variance = mean_and_deviation(mode_moments(images[:10_000]))[1].square().mean(0)
     sampling = next(iter(samplers_of(config).values()))
     labels = torch.arange(min(500, samples)) % loaded.model.num_classes
     drawn = generate_many(loaded.model, loaded.path, labels, 7, sampling, progress=None)
     row |= dict(
-        gains=ring_gain(drawn, images[:10_000], RINGS),
+        gains=ring_gain(drawn, images[:10_000]),
         gradient_noise=gradient_noise(config, loaded.model, loaded.path, variance),
         residuals=residuals(data, loaded.model, loaded.path, variance),
         likelihood=likelihood(data, loaded.model, loaded.path),
         loss=folder.metrics()[-1]["loss"],
         weights=loaded.info["sha256"][:16],
     )
+    if is_followed(*entry):
+        row["ratio"] = followed(loaded.model, loaded.path)
     return keep(row, kept, began, device)
 
 
@@ -491,15 +558,9 @@ def keep(row, file, began, device):
 MACHINE = machine()
 
 
-def newest(name="laboratory"):
-    """The newest committed result of that name, if there is one."""
-    files = sorted(RESULTS.glob(f"*-{name}.json"))
-    return json.loads(files[-1].read_text()) if files else None
-
-
 def take_over():
     """Rows of the newest committed result become files, where there is none."""
-    for row in (newest() or dict(rows=[]))["rows"]:
+    for row in (newest("laboratory") or dict(rows=[]))["rows"]:
         entry = tuple(row[k] for k in ("data", "way", "times", "patch", "seed"))
         kept = row_file(place_of(entry))
         if not kept.exists():

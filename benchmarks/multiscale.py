@@ -40,9 +40,9 @@ from hdfm.run import RunFolder
 from hdfm.train import prepare, train_step, update
 from hdfm.watch import training_flops
 import workers
-from evidence import ring_gain
-from laboratory import RINGS, SAMPLERS, TIMES
+from laboratory import SAMPLERS, TIMES, ring_gain
 from machine import machine
+from rows import newest
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs/multiscale")
@@ -247,7 +247,7 @@ def measured(entry, size, device="cpu"):
     row |= dict(
         scores=judged(place, samples, device),
         draw_seconds=draw_seconds(folder.load(), data, size),
-        gains=ring_gain(drawn, images, RINGS),
+        gains=ring_gain(drawn, images),
         parameters=sum(p.numel() for p in loaded.model.parameters()),
         loss=folder.metrics()[-1]["loss"],
         weights=loaded.info["sha256"][:16],
@@ -257,7 +257,7 @@ def measured(entry, size, device="cpu"):
 
 def take_over():
     """Rows and paces of the newest committed result become files, where there is none."""
-    for row in (laboratory.newest("multiscale") or dict(rows=[]))["rows"]:
+    for row in (newest("multiscale") or dict(rows=[]))["rows"]:
         entry = tuple(row[k] for k in ("data", "way", "budget", "seed"))
         kept = laboratory.row_file(place_of(entry, "small"))
         paced = pace_file(row["data"], row["way"], "small")

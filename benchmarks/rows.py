@@ -1,0 +1,95 @@
+"""Rows of the laboratory's queues, read by condition; and the rule by which two are compared."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def newest(name):
+    """The newest committed result of that name, if there is one."""
+    files = sorted(RESULTS.glob(f"*-{name}.json"))
+    return json.loads(files[-1].read_text()) if files else None
+
+
+def verdict(a, b):
+    """Is `a` nearer than `b`? Both are {seed: number}; 'open' below three common seeds.
+
+    A difference counts if it has one sign on all seeds, and its mean is more than two standard
+    errors.
+    """
+    gaps = [math.log(a[s] / b[s]) for s in a if s in b]
+    if len(gaps) < 3:
+        return "open"
+    error = np.std(gaps, ddof=1) / math.sqrt(len(gaps))
+    one_sign = len({gap > 0 for gap in gaps}) == 1
+    if not one_sign or abs(np.mean(gaps)) <= 2 * error:
+        return "undecided"
+    return "nearer" if np.mean(gaps) < 0 else "farther"
+
+
+def against(a, b):
+    """How many times as large `a` is as `b`, by seeds that both have; in brackets if undecided."""
+    both = [s for s in a if s in b]
+    if not both:
+        return "–"
+    ratio = f"{math.exp(np.mean([math.log(a[s] / b[s]) for s in both])):.2f}"
+    return {"undecided": f"({ratio})", "open": f"{ratio} ?"}.get(verdict(a, b), ratio)
+
+
+def spread(values, digits=2):
+    """Mean and standard deviation over seeds; how many they are, if not three."""
+    v = [*values.values()]
+    if not v:
+        return "–"
+    if len(v) == 1:
+        return f"{v[0]:.{digits}f} (1 seed)"
+    more = "" if len(v) == 3 else f" ({len(v)} seeds)"
+    return f"{np.mean(v):.{digits}f} ± {np.std(v, ddof=1):.{digits}f}{more}"
+
+
+class Laboratory:
+    """What the laboratory has measured, by condition: (data, way, times of training, patch).
+
+    The usual times if none are named; patch 0: the network's usual one. Each measure is {seed:
+    number}.
+    """
+
+    def __init__(self):
+        self.result = newest("laboratory")
+        keys = ("data", "way", "times", "patch", "seed")
+        self.rows = {tuple(row[key] for key in keys): row for row in self.result["rows"]}
+
+    def of(self, data, way, times=None, patch=0):
+        """{seed: row}"""
+        wanted = (data, way, times or self.result["usual"][data], patch)
+        return {key[-1]: row for key, row in sorted(self.rows.items()) if key[:-1] == wanted}
+
+    def best(self, *condition, by="frechet"):
+        """{seed: scores} with the sampler that suits a condition best: of the two last times that
+        all were tried with, that of the smaller mean distance."""
+        tried = {seed: row["scores"] for seed, row in self.of(*condition).items()}
+        common = set.intersection(*map(set, tried.values())) if tried else ()
+        ways = [{s: scores[name] for s, scores in tried.items()} for name in sorted(common)]
+        return min(ways, key=lambda way: sum(one[by] for one in way.values()), default={})
+
+    def distances(self, *condition, by="frechet"):
+        """The distance in features, or by another measure, at the sampler that is best by it."""
+        return {seed: one[by] for seed, one in self.best(*condition, by=by).items()}
+
+    def pixels(self, *condition):
+        """`distances` in pixels; of digits they are the same."""
+        return self.distances(*condition, by="pixel_frechet")
+
+    def reads(self, *condition):
+        """The share of images that a classifier reads as the class asked for."""
+        rows = self.of(*condition).items()
+        return {s: max(one["accuracy"] for one in row["scores"].values()) for s, row in rows}
+
+    def bits(self, *condition):
+        """Bits per dimension, where a path has a likelihood."""
+        rows = self.of(*condition).items()
+        return {s: np.mean(row["likelihood"]["bits"]) for s, row in rows if row.get("likelihood")}
