@@ -13,7 +13,7 @@ FIRST     = runs/$(NETWORK)
 MINUTES   = 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lock site-check notebooks-test pytest test-browser notebooks export readme benchmark evidence evidence-small laboratory storm hostile gpu docs lab clean
+.PHONY: help demo test check lock site-check notebooks-test pytest test-browser notebooks export readme benchmark laboratory storm hostile gpu docs lab clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -74,12 +74,6 @@ benchmark: .venv/.dev  ## time the heat operator against scipy and against the p
 
 benchmark-%: .venv/.dev  ## another experiment of benchmarks/: benchmark-digits, -digits-sampling, -toy, -solvers, -flow-map, -multiscale, -restoration (half an hour to four)
 	$(BIN)/python benchmarks/$(subst -,_,$*).py
-
-evidence: .venv/.dev  ## the paper's tables and figures, and its rivals, three seeds (an hour and a half, resumable)
-	$(BIN)/python benchmarks/evidence.py
-
-evidence-small: .venv/.dev  ## all of that in reduced form: the results, and 37_evidence drawn from them (ten minutes)
-	$(BIN)/python benchmarks/evidence.py --size small --draw
 
 laboratory: .venv/.dev  ## what blur is worth, one change at a time (hours, resumable; --list says what is done)
 	$(BIN)/python benchmarks/laboratory.py

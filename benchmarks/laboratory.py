@@ -19,7 +19,7 @@ import json
 import math
 import os
 import time
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the processes share the cores
@@ -406,13 +406,17 @@ def measures(report):
     return dict(found, real={key: real[key] for key in kept if real.get(key) is not None})
 
 
-def judged(run, samplers, samples, device):
-    """{sampler: measures} of a trained run."""
+@lru_cache(maxsize=1)
+def yardstick_of(data, device):
+    """What images like a data set's are held against; kept, so that real ones are judged once."""
+    return yardstick(data, load_data(data).shape, Ranks(device=pick_device(device)))
+
+
+def reports(run, data, samplers, samples, device):
+    """(sampler, the whole report) of a run that was trained on `data`."""
     how = dict(seed=1, device=device, read_samples=samples, batch=500)
-    return {
-        name: measures(evaluate_run(run, samples, sampling, **how))
-        for name, sampling in samplers.items()
-    }
+    for name, sampling in samplers.items():
+        yield name, evaluate_run(run, samples, sampling, against=yardstick_of(data, device), **how)
 
 
 def rings_of(side, rings):
@@ -439,7 +443,7 @@ def filtered_like(own, other, run, samples, device):
     """{sampler: measures} of the samples of a run after each ring of their modes was given the
     deviation that the samples of another run have: `own` and `other` are the gains of the two."""
     loaded = RunFolder(run).load(device)
-    against = yardstick(loaded.data, loaded.info["sizes"][:-1], Ranks(device=pick_device(device)))
+    against = yardstick_of(loaded.data, device)
     labels = class_labels(samples, loaded.model.num_classes)
     factors = [b / a for a, b in zip(own, other)]
     found = {}
@@ -519,7 +523,8 @@ def measured(entry, size, device):
         row["scores"] = filtered_like(*gains, place_of(own, size), samples, device)
         return keep(row, kept, began, device)
     folder = RunFolder(place_of(own, size))
-    row["scores"] = judged(folder.path, samplers_of(config), samples, device)
+    judged = reports(folder.path, config.data, samplers_of(config), samples, device)
+    row["scores"] = {name: measures(report) for name, report in judged}
     if way in DERIVED:
         return keep(row, kept, began, device)
     loaded = folder.load(device)
@@ -595,21 +600,34 @@ def write_result():
     print(f"{len(found)} networks: {out}")
 
 
+def drawn_first(data, way, patch):
+    """The first network there is of a way, at the usual times or at uniform ones: its folder."""
+    for times in (USUAL[data], "uniform"):
+        for seed in range(5):
+            place = place_of((data, DERIVED.get(way, way), times, patch, seed))
+            if row_file(place).exists() and (place / "config.json").exists():
+                return place
+    return None
+
+
 def pictures():
-    """{"data, way": ten images, bytes} of the first network of each, at the usual times; those of
-    the newest committed result where the network is not here."""
+    """{"data, way": ten images, bytes} of the first network of each, and of those with patches of
+    14; those of the newest committed result where the network is not here."""
     files = sorted(RESULTS.glob("*-laboratory.npz"))
     found = dict(np.load(files[-1])) if files else {}
-    for data, times in USUAL.items():
+    for data in USUAL:
         for way in WAYS:
-            place = place_of((data, way, times, 0, 0))
-            if not done((data, way, times, 0, 0)) or not (place / "config.json").exists():
-                continue
-            loaded = RunFolder(place).load()
-            labels = torch.arange(10) % loaded.model.num_classes
-            sampling = next(iter(samplers_of(loaded.config).values()))
-            made = generate_many(loaded.model, loaded.path, labels, 3, sampling, progress=None)
-            found[f"{data}, {way}"] = as_bytes(made).numpy()
+            for patch, name in ((0, f"{data}, {way}"), (14, f"{data}, {way}, patch 14")):
+                place = drawn_first(data, way, patch)
+                if not place or way.endswith("filtered"):
+                    continue
+                loaded = RunFolder(place).load()
+                labels = torch.arange(10) % loaded.model.num_classes
+                config = config_of(data, way, USUAL[data], patch, 0)
+                sampling = next(iter(samplers_of(config).values()))
+                how = dict(sampling=sampling, progress=None)
+                made = generate_many(loaded.model, loaded.path, labels, 3, **how)
+                found[name] = as_bytes(made).numpy()
     return found
 
 

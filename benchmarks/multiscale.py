@@ -34,7 +34,7 @@ import torch
 from hdfm.checkpoint import write_whole
 from hdfm.config import PRESETS, build
 from hdfm.data import StepBatches, class_labels, load_data
-from hdfm.evaluate import evaluate_run, generate_many
+from hdfm.evaluate import generate_many
 from hdfm.parallel import Ranks
 from hdfm.run import RunFolder
 from hdfm.train import prepare, train_step, update
@@ -192,12 +192,10 @@ def done(entry, size):
     return json.loads(kept.read_text()) if kept.exists() else None
 
 
-def judged(run, samples, device):
+def judged(run, data, samples, device):
     """{sampler: measures and cost of a sample} of a trained run."""
     found = {}
-    for name, sampling in SAMPLERS.items():
-        how = dict(seed=1, device=device, read_samples=samples, batch=500)
-        report = evaluate_run(run, samples, sampling, **how)
+    for name, report in laboratory.reports(run, data, SAMPLERS, samples, device):
         found[name] = dict(laboratory.measures(report), cost=report["protocol"]["cost"])
         if "nearest_rms" in report:
             found[name]["nearest_rms"] = report["nearest_rms"]
@@ -245,7 +243,7 @@ def measured(entry, size, device="cpu"):
     labels = class_labels(min(500, samples), loaded.model.num_classes)
     drawn = generate_many(loaded.model, loaded.path, labels, 7, sampling, progress=None)
     row |= dict(
-        scores=judged(place, samples, device),
+        scores=judged(place, config.data, samples, device),
         draw_seconds=draw_seconds(folder.load(), data, size),
         gains=ring_gain(drawn, images),
         parameters=sum(p.numel() for p in loaded.model.parameters()),

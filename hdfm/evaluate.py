@@ -22,7 +22,7 @@ from .data import Purpose, as_bytes, class_labels, derived_seed
 from .features import features_of, summary, together
 from .mot import sample_cost
 from .parallel import Ranks, pick_device
-from .report import ImageSet, feature_report, small_report, yardstick
+from .report import ImageSet, feature_report, yardstick
 from .run import LoadedRun, RunFolder
 from .sampling import Sampling
 
@@ -168,8 +168,8 @@ def judged(made, labels, against, plan, model):
     report = {}
     if against.in_memory:
         mine = ImageSet(found["images"], labels, found["features"])
-        report = small_report(mine, against.data, against.images, against.extract,
-                              getattr(model, "patch_size", None), plan.read_samples, plan.seed)
+        patch = getattr(model, "patch_size", None)
+        report = against.report(mine, patch, plan.read_samples, plan.seed)
         how["accuracy_samples"] = min(plan.read_samples, plan.samples)
     generated = summary(found["features"], seed=plan.seed, logits=found.get("logits"))
     return dict(report, features=feature_report(generated, real), protocol=how)
@@ -177,13 +177,14 @@ def judged(made, labels, against, plan, model):
 # %% ../nbs/27_evaluate.ipynb #27_evaluate-024
 def evaluate_run(run, samples=None, sampling=None, seed=0, device="auto", features="auto",
                  reference=None, weights=None, weights_sha256=None, protocol=None, batch=600,
-                 read_samples=1000, ema=None, ranks=None, data=None, compile=False):
+                 read_samples=1000, ema=None, ranks=None, data=None, compile=False, against=None):
     """Generated images of a run against the real ones: a dict of numbers and how they came about.
 
     `run` is the path of a run folder, or a `LoadedRun` as of `open_model`; `data` names other real
     images than those it was trained on; `sampling` is a `Sampling`, or a dict of what is to differ
     from the run's; `reference` is a file of `save_reference`, or a `Summary`; `compile` the network
-    first, which takes a minute, and pays for many images.
+    first, which takes a minute, and pays for many images. `against`, a `Yardstick`, is for many
+    runs of one data set: what real images score is measured once.
     """
     ranks = ranks or Ranks(device=pick_device(device))
     loaded = run if isinstance(run, LoadedRun) else RunFolder(run).load(ranks.device, ema)
@@ -194,7 +195,7 @@ def evaluate_run(run, samples=None, sampling=None, seed=0, device="auto", featur
     plan = Plan(data, samples, sampling, protocol, seed, batch, read_samples).checked()
     sampling.check(path, model.prediction)
     *shape, num_classes = info["sizes"]
-    against = yardstick(data, shape, ranks, features, weights, weights_sha256, reference)
+    against = against or yardstick(data, shape, ranks, features, weights, weights_sha256, reference)
     labels = class_labels(samples, num_classes)
     made = generated_features(model, path, labels, seed, against.extract,
                               against.in_memory, ranks, sampling=sampling, batch=batch)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FEW_PIXELS', 'FIRST', 'ImageSet', 'image_set', 'as_many', 'image_distances', 'by_class', 'set_report',
-           'halves_report', 'copy_report', 'unread', 'small_report', 'floor_report', 'significant', 'feature_report',
-           'Yardstick', 'yardstick', 'report_table']
+           'halves_report', 'copy_report', 'unread', 'floor_report', 'real_report', 'small_report', 'significant',
+           'feature_report', 'Yardstick', 'yardstick', 'report_table']
 
 # %% ../nbs/26_report.ipynb #26_report-003
 from typing import NamedTuple
@@ -83,42 +83,47 @@ def halves_report(data, patch, seed):
     return dict(report, nearest_rms=nearest_distance(some, some, leave_one_out=True))
 
 def copy_report(few, data, test, seed):
-    "(`nearest_ratio` of the images `few`, that of real test images)."
+    "`nearest_ratio` of images; `few` may be a number, of real test images."
     half = min(len(data), len(test) // 2)
     train, _ = as_many(data, half, seed)
     others, _ = as_many(test, 2 * half, seed)
-    held_out = others[half:][:len(few)]
-    return [nearest_ratio(images, train, others[:half]) for images in (few, held_out)]
+    images = others[half:][:few] if isinstance(few, int) else few
+    return nearest_ratio(images, train, others[:half])
 
 def unread(data, test):
     "(images, labels) that a reader of `data` has not learnt from."
     return (test.images, test.labels) if data.test else (data.images[1200:], data.labels[1200:])
 
-def small_report(made, data, test, extract, patch=None, read_samples=1000, seed=0):
+def floor_report(n, few, data, test, real, extract, patch, seed):
+    "What `n` real training images score against the test images, `few` of these as copies."
+    floor = image_set(*as_many(data, n, seed), extract)
+    measured = compare(summary(floor.features, seed=seed), summary(real.features, seed=seed))
+    return dict(set_report(floor, real, data, patch), features=measured,
+                nearest=copy_report(few, data, test, seed))
+
+def real_report(n, few, data, test, real, extract, patch=None, seed=0):
+    """What real images score where `n` generated ones are measured, `few` by the slow measures.
+
+    `real` is the `ImageSet` of `test`, the images nobody trained on; or of `data` if it has none.
+    """
+    if data.test: report = floor_report(n, few, data, test, real, extract, patch, seed)
+    else: report = halves_report(data, patch, seed)
+    if data.name in READERS:
+        report["accuracy"] = classifier_accuracy(READERS[data.name](data), *unread(data, test))
+    return significant(report)
+
+def small_report(made, data, test, real, patch=None, read_samples=1000, seed=0):
     """The measures of 14_metrics for an `ImageSet` that was made after `data`, held against `test`.
 
-    `test` are the images nobody trained on, or `data` itself if it has none. `real` in the report
-    is what real images score; at most `read_samples` go through the slow measures."""
+    `test` and `real` as in `real_report`; at most `read_samples` go through the slow measures."""
     few = made.images[:read_samples]
-    report = set_report(made, image_set(test.images, test.labels, extract), data, patch)
-    if data.test:
-        floor = floor_report(len(made.images), data, test, extract, patch, seed)
-        report["nearest"], floor["nearest"] = copy_report(few, data, test, seed)
-    else:
-        floor = halves_report(data, patch, seed)
-        report["nearest_rms"] = nearest_distance(few, data.images)
+    report = set_report(made, real, data, patch)
+    if data.test: report["nearest"] = copy_report(few, data, test, seed)
+    else: report["nearest_rms"] = nearest_distance(few, data.images)
     if data.name in READERS:
         read = READERS[data.name](data)
         report["accuracy"] = classifier_accuracy(read, few, made.labels[:read_samples])
-        floor["accuracy"] = classifier_accuracy(read, *unread(data, test))
-    return significant(dict(report, real=floor))
-
-def floor_report(n, data, test, extract, patch, seed):
-    "What `n` real training images score against the test images."
-    floor = image_set(*as_many(data, n, seed), extract)
-    real = image_set(test.images, test.labels, extract)
-    measured = compare(summary(floor.features, seed=seed), summary(real.features, seed=seed))
-    return dict(set_report(floor, real, data, patch), features=measured)
+    return significant(report)
 
 def significant(report):
     "The numbers of a report to six digits."
@@ -145,20 +150,43 @@ def feature_report(generated, real):
                 real_halves=halves, reference=real.info)
 
 # %% ../nbs/26_report.ipynb #26_report-020
-class Yardstick(NamedTuple):
-    "What generated images are held against."
-    extract: Extractor
-    data: Images | None      # what was learnt from; None if only statistics are at hand
-    images: Images | None    # the real ones: those of `data.test`, or `data` if it has none
-    given: Summary | None    # the statistics, if they were given
+class Yardstick:
+    "What generated images are held against. What real images score is measured once."
+    def __init__(self,
+                 extract,  # an Extractor
+                 data,     # `Images` that were learnt from; None if only statistics are at hand
+                 images,   # the real ones: those of `data.test`, or `data` if it has none; or None
+                 given,    # the `Summary` of real images, if it was given
+                ):
+        self.extract = extract
+        self.data = data
+        self.images = images
+        self.given = given
+        self._known = {}
 
     in_memory = property(lambda self: self.images is not None and self.images.in_memory,
                          doc="whether the real images can be measured as in 14_metrics")
 
+    def _once(self, key, measure):
+        if key not in self._known: self._known[key] = measure()
+        return self._known[key]
+
     def statistics(self, seed):
         "The `Summary` of the real images, which are read now if it was not given."
         if self.given is not None: return self.given
-        return reference_statistics(self.images, self.extract, seed=seed)
+        def read(): return reference_statistics(self.images, self.extract, seed=seed)
+        return self._once(("statistics", seed), read)
+
+    def report(self, made, patch=None, read_samples=1000, seed=0):
+        "The `small_report` on an `ImageSet`; under `real`, what as many real images score."
+        test = self.images
+        real = self._once("real", lambda: image_set(test.images, test.labels, self.extract))
+        which = self.data, test, real
+        n = len(made.images)
+        how = n, min(n, read_samples), patch, seed
+        def measure(): return real_report(*how[:2], *which, self.extract, *how[2:])
+        return dict(small_report(made, *which, patch, read_samples, seed),
+                    real=dict(self._once(how, measure)))
 
 def yardstick(name, shape, ranks, features="auto", weights=None, weights_sha256=None,
               reference=None):
