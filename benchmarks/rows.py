@@ -84,6 +84,10 @@ class Laboratory:
         """`distances` in pixels; of digits they are the same."""
         return self.distances(*condition, by="pixel_frechet")
 
+    def also(self, name, *condition):
+        """Another measure (recall, seams, …) of the images with the best distance."""
+        return {seed: one[name] for seed, one in self.best(*condition).items()}
+
     def reads(self, *condition):
         """The share of images that a classifier reads as the class asked for."""
         rows = self.of(*condition).items()

@@ -195,7 +195,11 @@ def evaluate_run(run, samples=None, sampling=None, seed=0, device="auto", featur
     plan = Plan(data, samples, sampling, protocol, seed, batch, read_samples).checked()
     sampling.check(path, model.prediction)
     *shape, num_classes = info["sizes"]
-    against = against or yardstick(data, shape, ranks, features, weights, weights_sha256, reference)
+    if against is None:
+        against = yardstick(data, shape, ranks, features, weights, weights_sha256, reference)
+    if against.name != data:
+        raise ValueError(f"the yardstick is for {against.name}, and {data} is to be judged: "
+                         "make one with hdfm.report.yardstick")
     labels = class_labels(samples, num_classes)
     made = generated_features(model, path, labels, seed, against.extract,
                               against.in_memory, ranks, sampling=sampling, batch=batch)

@@ -157,7 +157,9 @@ class Yardstick:
                  data,     # `Images` that were learnt from; None if only statistics are at hand
                  images,   # the real ones: those of `data.test`, or `data` if it has none; or None
                  given,    # the `Summary` of real images, if it was given
+                 name,     # what `yardstick` was asked for
                 ):
+        self.name = name
         self.extract = extract
         self.data = data
         self.images = images
@@ -204,7 +206,7 @@ def yardstick(name, shape, ranks, features="auto", weights=None, weights_sha256=
     extract = extractor(chosen, weights, weights_sha256, ranks.device)
     if given is None: extract(torch.zeros(1, *shape, dtype=torch.uint8))
     else: check_reference(given, extract, shape)
-    return Yardstick(extract, data, images, given)
+    return Yardstick(extract, data, images, given, name)
 
 # %% ../nbs/26_report.ipynb #26_report-023
 FIRST = ("features · frechet", "features · kid", "features · precision", "features · recall",

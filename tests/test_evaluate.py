@@ -30,7 +30,8 @@ from hdfm.features import (
     register_measure,
     save_reference,
 )
-from hdfm.report import report_table
+from hdfm.parallel import Ranks
+from hdfm.report import report_table, yardstick
 from hdfm.train import fit
 
 DIGITS = as_bytes(load_data("digits").images)
@@ -382,6 +383,18 @@ def test_clothes_are_held_against_images_that_nobody_trained_on(of_clothes):
     assert real["accuracy"] > 0.85 and 0.9 < real["seams"] < 1.2
     assert len(report_table(report).splitlines()) <= 11
     assert json.loads(json.dumps(report)) == report
+
+
+def test_a_yardstick_is_kept_for_many_runs(of_clothes, trained):
+    clothes = yardstick("fashion-small", (1, 28, 28), Ranks())
+    reports = [
+        evaluate_run(of_clothes, samples=40, read_samples=30, device="cpu", against=against)
+        for against in (None, clothes, clothes)
+    ]
+    assert reports[0] == reports[1] == reports[2]
+    assert clothes.statistics(0) is clothes.statistics(0)
+    with pytest.raises(ValueError, match="for fashion-small, and digits is to be judged"):
+        evaluate_run(trained, samples=20, device="cpu", against=clothes)
 
 
 def test_other_features_of_clothes_and_clothes_of_another_size(of_clothes, trained):

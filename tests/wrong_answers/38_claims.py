@@ -16,6 +16,14 @@ def judged(a, b):
         return "undecided"
     return "nearer" if signs < 0 else "farther"
 
+# 38.1 two deviations in place of two errors
+def judged(a, b):
+    gaps = np.log(np.divide(a, b))
+    if abs(gaps.mean()) <= 2 * gaps.std(ddof=1):
+        return "undecided"
+    return "nearer" if gaps.mean() < 0 else "farther"
+
+
 # 38.1 the sign turned round
 def judged(a, b):
     gaps = np.log(np.divide(a, b))
