@@ -605,7 +605,7 @@ def drawn_first(data, way, patch):
     for times in (USUAL[data], "uniform"):
         for seed in range(5):
             place = place_of((data, DERIVED.get(way, way), times, patch, seed))
-            if row_file(place).exists() and (place / "config.json").exists():
+            if (place / "model.safetensors").exists():
                 return place
     return None
 
