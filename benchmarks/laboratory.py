@@ -49,9 +49,8 @@ from hdfm.train import Objective, fit
 from hdfm.vit import MODELS
 import workers
 from machine import machine
-from rows import newest
+from rows import RESULTS, newest
 
-RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs/laboratory")
 RINGS = 7  # of frequency, coarse to fine
 MODELS.update({f"JiT-XS/{p}": dict(MODELS["JiT-XS/4"], patch_size=p) for p in (7, 14)})

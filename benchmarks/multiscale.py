@@ -42,9 +42,8 @@ from hdfm.watch import training_flops
 import workers
 from laboratory import SAMPLERS, TIMES, ring_gain
 from machine import machine
-from rows import newest
+from rows import RESULTS, newest
 
-RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs/multiscale")
 REFERENCE = "JiT"
 STEPS = dict(small=1000, tiny=4)  # of the reference

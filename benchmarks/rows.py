@@ -31,13 +31,22 @@ def verdict(a, b):
     return "nearer" if np.mean(gaps) < 0 else "farther"
 
 
+def ratio(a, b):
+    """How many times as large `a` is as `b`, in the mean over the seeds that both have."""
+    return math.exp(np.mean([math.log(a[s] / b[s]) for s in a if s in b]))
+
+
 def against(a, b):
-    """How many times as large `a` is as `b`, by seeds that both have; in brackets if undecided."""
-    both = [s for s in a if s in b]
-    if not both:
+    """That as text: in brackets if undecided, with a question mark below three common seeds."""
+    if not a.keys() & b.keys():
         return "–"
-    ratio = f"{math.exp(np.mean([math.log(a[s] / b[s]) for s in both])):.2f}"
-    return {"undecided": f"({ratio})", "open": f"{ratio} ?"}.get(verdict(a, b), ratio)
+    found = f"{ratio(a, b):.2f}"
+    return {"undecided": f"({found})", "open": f"{found} ?"}.get(verdict(a, b), found)
+
+
+def percent(shares):
+    """{seed: share} as {seed: per cent}."""
+    return {seed: 100 * share for seed, share in shares.items()}
 
 
 def spread(values, digits=2):
@@ -67,6 +76,11 @@ class Laboratory:
         """{seed: row}"""
         wanted = (data, way, times or self.result["usual"][data], patch)
         return {key[-1]: row for key, row in sorted(self.rows.items()) if key[:-1] == wanted}
+
+    def pictures(self, data, ways):
+        """{way: ten images, bytes `[10, C, H, W]`} of those ways that have pictures."""
+        with np.load(sorted(RESULTS.glob("*-laboratory.npz"))[-1]) as kept:
+            return {way: kept[f"{data}, {way}"] for way in ways if f"{data}, {way}" in kept}
 
     def best(self, *condition, by="frechet"):
         """{seed: scores} with the sampler that suits a condition best: of the two last times that

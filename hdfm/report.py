@@ -94,6 +94,7 @@ def unread(data, test):
     "(images, labels) that a reader of `data` has not learnt from."
     return (test.images, test.labels) if data.test else (data.images[1200:], data.labels[1200:])
 
+# %% ../nbs/26_report.ipynb #26_report-b01
 def floor_report(n, few, data, test, real, extract, patch, seed):
     "What `n` real training images score against the test images, `few` of these as copies."
     floor = image_set(*as_many(data, n, seed), extract)
@@ -190,6 +191,7 @@ class Yardstick:
         return dict(small_report(made, *which, patch, read_samples, seed),
                     real=dict(self._once(how, measure)))
 
+# %% ../nbs/26_report.ipynb #26_report-b02
 def yardstick(name, shape, ranks, features="auto", weights=None, weights_sha256=None,
               reference=None):
     "The `Yardstick` for images of `shape` like those of the data `name`; refuses what won't fit."

@@ -23,7 +23,6 @@ def judged(a, b):
         return "undecided"
     return "nearer" if gaps.mean() < 0 else "farther"
 
-
 # 38.1 the sign turned round
 def judged(a, b):
     gaps = np.log(np.divide(a, b))
