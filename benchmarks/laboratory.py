@@ -256,7 +256,8 @@ def config_of(data, way, times, patch, seed, size="small"):
         options["model"] = f"JiT-XS/{patch}"
     steps = options.get("steps", BASE[data].steps)
     often = dict(sample_every=steps, save_every=max(1, steps // 3), keep=1, proxy_every=0)
-    return BASE[data].replace(**options, **often)
+    often["compile"] = size != "tiny"  # a minute for the first network of a kind, then seconds
+    return BASE[data].replace(**options | often)
 
 
 def name_of(data, way, times, patch, seed):
@@ -411,9 +412,9 @@ def yardstick_of(data, device):
     return yardstick(data, load_data(data).shape, Ranks(device=pick_device(device)))
 
 
-def reports(run, data, samplers, samples, device):
+def reports(run, data, samplers, samples, device, compile=False):
     """(sampler, the whole report) of a run that was trained on `data`."""
-    how = dict(seed=1, device=device, read_samples=samples, batch=500)
+    how = dict(seed=1, device=device, read_samples=samples, batch=500, compile=compile)
     for name, sampling in samplers.items():
         yield name, evaluate_run(run, samples, sampling, against=yardstick_of(data, device), **how)
 
@@ -522,7 +523,9 @@ def measured(entry, size, device):
         row["scores"] = filtered_like(*gains, place_of(own, size), samples, device)
         return keep(row, kept, began, device)
     folder = RunFolder(place_of(own, size))
-    judged = reports(folder.path, config.data, samplers_of(config), samples, device)
+    judged = reports(
+        folder.path, config.data, samplers_of(config), samples, device, config.compile
+    )
     row["scores"] = {name: measures(report) for name, report in judged}
     if way in DERIVED:
         return keep(row, kept, began, device)

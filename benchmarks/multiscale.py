@@ -78,19 +78,29 @@ WAYS = {  # options of TrainConfig
     "pyramidal": dict(path="pyramidal-staged", scales=3, model="MoT-XS/4-image-shared"),
     "Edify": dict(path="edify", scales=3, model="MoT-XS/4-image"),
 }
+SEARCH_SEED = 9  # of the search for times, reported nowhere
+SEARCH = {
+    f"{way}, {times} times": dict(WAYS[way], **TIMES[times])
+    for way in ("LFM", "LapFlow, 3 scales", "pyramidal", "Edify")
+    for times in ("early", "middle", "late", "uniform")
+}
+WAYS |= SEARCH
 EXPERIMENTS = {
     "families": ("JiT", "LFM", "LapFlow, 3 scales", "HDFM, r = 1", "HDFM, r = 1/2")
     + ("pyramidal", "Edify"),
     "scales": ("LapFlow, 1 scale", "LapFlow, 2 scales", "LapFlow, 3 scales"),
     "masks": ("LapFlow, 3 scales", "LapFlow, self mask", "LapFlow, no mask"),
     "weights": ("LapFlow, 3 scales", "LapFlow, shared weights", "LapFlow, velocity"),
+    "search": (*SEARCH,),
 }
 
 
 def entries(experiment, seeds):
     """(data, way, budget, seed) of the networks that an experiment needs. Both budgets are the
-    reference's own."""
-    for budget in BUDGETS:
+    reference's own. The search has one, and a seed of its own."""
+    budgets = BUDGETS if experiment != "search" else ("flops",)
+    seeds = seeds if experiment != "search" else (SEARCH_SEED,)
+    for budget in budgets:
         for seed in seeds:
             for data in DATA:
                 for way in EXPERIMENTS[experiment]:

@@ -1,4 +1,4 @@
-"""Rows of the laboratory's queues, read by condition; and the rule by which two are compared."""
+"""Rows of the queues of networks, read by condition; and the rule by which two are compared."""
 
 import json
 import math
@@ -60,27 +60,19 @@ def spread(values, digits=2):
     return f"{np.mean(v):.{digits}f} ± {np.std(v, ddof=1):.{digits}f}{more}"
 
 
-class Laboratory:
-    """What the laboratory has measured, by condition: (data, way, times of training, patch).
+class Rows:
+    """What a queue has measured, by condition, which is all that a row is known by but its seed.
 
-    The usual times if none are named; patch 0: the network's usual one. Each measure is {seed:
-    number}.
+    Each measure is {seed: number}.
     """
 
-    def __init__(self):
-        self.result = newest("laboratory")
-        keys = ("data", "way", "times", "patch", "seed")
-        self.rows = {tuple(row[key] for key in keys): row for row in self.result["rows"]}
+    def __init__(self, name, keys):
+        self.result = newest(name)
+        self.rows = {tuple(row[k] for k in (*keys, "seed")): row for row in self.result["rows"]}
 
-    def of(self, data, way, times=None, patch=0):
+    def of(self, *condition):
         """{seed: row}"""
-        wanted = (data, way, times or self.result["usual"][data], patch)
-        return {key[-1]: row for key, row in sorted(self.rows.items()) if key[:-1] == wanted}
-
-    def pictures(self, data, ways):
-        """{way: ten images, bytes `[10, C, H, W]`} of those ways that have pictures."""
-        with np.load(sorted(RESULTS.glob("*-laboratory.npz"))[-1]) as kept:
-            return {way: kept[f"{data}, {way}"] for way in ways if f"{data}, {way}" in kept}
+        return {key[-1]: row for key, row in sorted(self.rows.items()) if key[:-1] == condition}
 
     def best(self, *condition, by="frechet"):
         """{seed: scores} with the sampler that suits a condition best: of the two last times that
@@ -111,3 +103,42 @@ class Laboratory:
         """Bits per dimension, where a path has a likelihood."""
         rows = self.of(*condition).items()
         return {s: np.mean(row["likelihood"]["bits"]) for s, row in rows if row.get("likelihood")}
+
+
+class Laboratory(Rows):
+    """What the laboratory has measured. A condition: data, way, times of training, patch.
+
+    The usual times if none are named; patch 0: the network's usual one.
+    """
+
+    def __init__(self):
+        super().__init__("laboratory", ("data", "way", "times", "patch"))
+
+    def of(self, data, way, times=None, patch=0):
+        return super().of(data, way, times or self.result["usual"][data], patch)
+
+    def pictures(self, data, ways):
+        """{way: ten images, bytes `[10, C, H, W]`} of those ways that have pictures."""
+        with np.load(sorted(RESULTS.glob("*-laboratory.npz"))[-1]) as kept:
+            return {way: kept[f"{data}, {way}"] for way in ways if f"{data}, {way}" in kept}
+
+
+class Multiscale(Rows):
+    """What the flows of several scales have shown. A condition: way, data, budget."""
+
+    def __init__(self):
+        super().__init__("multiscale", ("way", "data", "budget"))
+
+    def of(self, way, data, budget="flops"):
+        own = "flops" if way == self.result["reference"]["way"] else budget  # both are its own
+        return super().of(way, data, own)
+
+    def gflop(self, *condition):
+        """Operations of a sample."""
+        return {seed: one["cost"]["gflop"] for seed, one in self.best(*condition).items()}
+
+    def seconds(self, *condition):
+        """Seconds of a sample, of those that the reference takes."""
+        rows = self.of(*condition).items()
+        both = {seed: row["draw_seconds"].values() for seed, row in rows}
+        return {seed: min(one["own"] / one["reference"] for one in v) for seed, v in both.items()}
