@@ -117,6 +117,17 @@ class Laboratory(Rows):
     def of(self, data, way, times=None, patch=0):
         return super().of(data, way, times or self.result["usual"][data], patch)
 
+    def best_times(self, data, way, fewest=3):
+        """(times, {seed: distance}) of the times of training that suit a path best: of those that
+        at least so many seeds were tried with, by the mean over the seeds that all have."""
+        tried = {t: self.distances(data, way, t) for t in self.result["times"]}
+        tried = {t: d for t, d in tried.items() if len(d) >= fewest}
+        if not tried:
+            return "–", {}
+        common = set.intersection(*map(set, tried.values()))
+        best = min(tried, key=lambda t: sum(tried[t][seed] for seed in common))
+        return best, tried[best]
+
     def pictures(self, data, ways):
         """{way: ten images, bytes `[10, C, H, W]`} of those ways that have pictures."""
         with np.load(sorted(RESULTS.glob("*-laboratory.npz"))[-1]) as kept:
