@@ -62,7 +62,7 @@ BASE = dict(
     ),
 )
 LARGE = dict(model="JiT-S/4", steps=20_000, batch_size=256, lr=2e-3, warmup=1000, ema=0.9995)
-LARGE |= dict(precision="bf16", compile=True)
+LARGE |= dict(precision="bf16")
 SAMPLES = dict(digits=1000, fashion=2000, photos=1000)
 SAMPLERS = {
     f"20 steps, last {last}": Sampling("exponential_2m", 20, last_time=last)
@@ -256,8 +256,8 @@ def config_of(data, way, times, patch, seed, size="small"):
         options["model"] = f"JiT-XS/{patch}"
     steps = options.get("steps", BASE[data].steps)
     often = dict(sample_every=steps, save_every=max(1, steps // 3), keep=1, proxy_every=0)
-    often["compile"] = size != "tiny"  # a minute for the first network of a kind, then seconds
-    return BASE[data].replace(**options | often)
+    faster = size != "tiny"  # to compile takes a minute for the first of a kind, then seconds
+    return BASE[data].replace(compile=faster, **options, **often)
 
 
 def name_of(data, way, times, patch, seed):
@@ -603,13 +603,12 @@ def write_result():
 
 
 def drawn_first(data, way, patch):
-    """The first network there is of a way, at the usual times or at uniform ones: its folder."""
-    for times in (USUAL[data], "uniform"):
-        for seed in range(5):
-            place = place_of((data, DERIVED.get(way, way), times, patch, seed))
-            if (place / "model.safetensors").exists():
-                return place
-    return None
+    """The folder of the first network of a way, at its usual times, or at uniform ones if three
+    seeds were not trained at those; None if it is not here."""
+    own = DERIVED.get(way, way)
+    usual = [done((data, own, USUAL[data], patch, seed)) for seed in range(3)]
+    place = place_of((data, own, USUAL[data] if all(usual) else "uniform", patch, 0))
+    return place if (place / "model.safetensors").exists() else None
 
 
 def pictures():

@@ -98,8 +98,10 @@ EXPERIMENTS = {
 def entries(experiment, seeds):
     """(data, way, budget, seed) of the networks that an experiment needs. Both budgets are the
     reference's own. The search has one, and a seed of its own."""
-    budgets = BUDGETS if experiment != "search" else ("flops",)
-    seeds = seeds if experiment != "search" else (SEARCH_SEED,)
+    budgets = BUDGETS
+    if experiment == "search":
+        budgets = ("flops",)
+        seeds = (SEARCH_SEED,)
     for budget in budgets:
         for seed in seeds:
             for data in DATA:

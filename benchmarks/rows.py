@@ -135,14 +135,14 @@ class Laboratory(Rows):
 
 
 class Multiscale(Rows):
-    """What the flows of several scales have shown. A condition: way, data, budget."""
+    """What the flows of several scales have shown. A condition: data, way, budget."""
 
     def __init__(self):
-        super().__init__("multiscale", ("way", "data", "budget"))
+        super().__init__("multiscale", ("data", "way", "budget"))
 
-    def of(self, way, data, budget="flops"):
+    def of(self, data, way, budget="flops"):
         own = "flops" if way == self.result["reference"]["way"] else budget  # both are its own
-        return super().of(way, data, own)
+        return super().of(data, way, own)
 
     def gflop(self, *condition):
         """Operations of a sample."""

@@ -41,3 +41,17 @@ def test_every_condition_can_be_built(data):
 def test_a_path_of_levels_has_no_likelihood():
     config = laboratory.config_of("digits", "IHDM", "uniform", 0, 0)
     assert laboratory.equally_smooth(config.make_path((8, 8)), torch.empty(1, 1, 8, 8)) is None
+
+
+@pytest.mark.parametrize("seeds, times", [(3, "early"), (1, "uniform")])
+def test_a_picture_is_of_the_times_that_a_way_is_reported_at(seeds, times, tmp_path, monkeypatch):
+    monkeypatch.setattr(laboratory, "RUNS", tmp_path)
+    trained = [("fashion", "LapFlow", "early", 0, seed) for seed in range(seeds)]
+    monkeypatch.setattr(laboratory, "done", trained.__contains__)
+    assert laboratory.drawn_first("fashion", "LapFlow", 0) is None
+    for when in ("early", "uniform", "late"):
+        place = laboratory.place_of(("fashion", "LapFlow", when, 0, 0))
+        place.mkdir(parents=True)
+        (place / "model.safetensors").touch()
+    shown = laboratory.drawn_first("fashion", "LapFlow", 0)
+    assert shown == laboratory.place_of(("fashion", "LapFlow", times, 0, 0))

@@ -49,3 +49,5 @@ def test_every_experiment_has_both_budgets(here, capsys):
     assert len(lines) == 2 * len(multiscale.EXPERIMENTS)
     reference = [e for e in multiscale.entries("families", (0,)) if e[1] == multiscale.REFERENCE]
     assert {budget for _, _, budget, _ in reference} == {"flops"}
+    search = multiscale.entries("search", (0, 1))
+    assert {entry[2:] for entry in search} == {("flops", multiscale.SEARCH_SEED)}
