@@ -16,10 +16,9 @@ training, by which the chapter `laboratory` sees whether the code still does wha
 import datetime
 import io
 import json
-import math
 import os
 import time
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the processes share the cores
@@ -28,37 +27,34 @@ import numpy as np
 import torch
 
 from hdfm.checkpoint import write_whole
-from hdfm.config import PRESETS, build
-from hdfm.core import HeatOperator, dct, idct
-from hdfm.data import as_bytes, class_labels, load_data
-from hdfm.evaluate import Generated, Plan, evaluate_run, generate_many
-from hdfm.evaluate import judged as judged_images
-from hdfm.features import features_of
-from hdfm.guidance import predictor
-from hdfm.metrics import mode_moments
-from hdfm.parallel import Ranks, pick_device
+from hdfm.config import PRESETS
+from hdfm.core import HeatOperator
+from hdfm.data import as_bytes, load_data
+from hdfm.evaluate import generate_many
 from hdfm.path import HeatProbPath, ProbPath, register_path
-from hdfm.prior import mean_and_deviation
-from hdfm.report import yardstick
-from hdfm.reverse import log_likelihood
 from hdfm.run import RunFolder
-from hdfm.sampling import Sampling, heun
-from hdfm.spectra import frequency_ratio
-from hdfm.times import linear_error
-from hdfm.train import Objective, fit
+from hdfm.sampling import Sampling
+from hdfm.train import fit
 from hdfm.vit import MODELS
+import measuring
 import workers
 from machine import machine
 from rows import RESULTS, newest
 
 RUNS = Path("runs/laboratory")
-RINGS = 7  # of frequency, coarse to fine
 MODELS.update({f"JiT-XS/{p}": dict(MODELS["JiT-XS/4"], patch_size=p) for p in (7, 14)})
 BASE = dict(
     digits=PRESETS["digits"].replace(steps=1500, batch_size=64, ema=0.995),
     fashion=PRESETS["fashion"].replace(steps=1500, warmup=150, ema=0.995, guidance=1.0),
-    photos=PRESETS["digits"].replace(
-        data="photos-16", model="JiT-XS/4", steps=1500, batch_size=64, ema=0.995, flip=True
+    photos=PRESETS["digits"].replace(  # in half as many steps they draw a mosaic of patches
+        data="photos-16",
+        model="JiT-XS/4",
+        steps=3000,
+        warmup=300,
+        batch_size=64,
+        lr=8e-3,
+        ema=0.995,
+        flip=True,
     ),
 )
 LARGE = dict(model="JiT-S/4", steps=20_000, batch_size=256, lr=2e-3, warmup=1000, ema=0.9995)
@@ -228,10 +224,6 @@ class HeatFiltered(ProbPath):
         return self.plain.error_gain(prediction, loss, x, t, **options)
 
 
-def generator_of(seed):
-    return torch.Generator().manual_seed(seed)
-
-
 def entries(experiment, seeds):
     """(data, way, times, patch, seed) of the networks that an experiment needs."""
     sets, ways, times, *patches = EXPERIMENTS[experiment]
@@ -275,189 +267,6 @@ def row_file(place):
     return place.with_name(f"{place.name}.json")
 
 
-def trace(config):
-    """What the code gives for a network before training: two losses, and the sum of a sample."""
-    data = load_data(config.data)
-    model, path = build(config, *data.shape, data.num_classes)
-    images = data.images[:16]
-    labels = data.labels[:16]
-    if path.prior.needs_data:
-        path.fit(data.images[:500])
-    variance = None
-    if config.needs_variance:
-        variance = mean_and_deviation(mode_moments(data.images[:500]))[1].square().mean(0)
-    with torch.no_grad():
-        for p in model.parameters():  # the new network says 0, which would hide much
-            p += 0.1 * torch.randn(p.shape, generator=generator_of(p.numel()))
-    objective = Objective(config, model, path, variance)
-    numbers = [objective(images, labels, seed).item() for seed in (0, 1)]
-    sampling = config.sampling.replace(steps=3) if config.path != "ihdm" else config.sampling
-    drawn = generate_many(model, path, labels[:2], 0, sampling, progress=None)
-    return [float(f"{x:.5g}") for x in (*numbers, drawn.abs().sum().item())]
-
-
-def gradient_noise(config, model, path, variance, rounds=24):
-    """(the variance of the gradient of a batch, the square of its mean) at these weights. At the
-    end of a training the second is nearly nothing, so that only variances of one objective can be
-    compared."""
-    data = load_data(config.data)
-    device = next(model.parameters()).device
-    objective = Objective(config, model, path, variance)
-    total = 0.0
-    squares = 0.0
-    generator = generator_of(0)
-    for seed in range(rounds):
-        chosen = torch.randint(len(data), (config.batch_size,), generator=generator)
-        model.zero_grad()
-        batch = data.images[chosen].to(device), data.labels[chosen].to(device)
-        objective(*batch, seed).backward()
-        g = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
-        total = total + g
-        squares = squares + g.square().sum().item()
-    mean = total / rounds
-    spread = (squares / rounds - mean.square().sum().item()) * rounds / (rounds - 1)
-    signal = mean.square().sum().item() - spread / rounds
-    return [float(f"{x:.4g}") for x in (spread, signal)]
-
-
-def held_out(data):
-    """Test images; of data without any, those that were trained on."""
-    data = BASE[data].data if data in BASE else data
-    return load_data(load_data(data).test or data)
-
-
-def log_noise(path, t, like):
-    """The mean over modes of the log of the noise that a point of the path has at t, seen in the
-    image: of s·σ/a."""
-    a, s = path.clocks(t, like)
-    return (s * path.noise_scale / a.clamp(min=1e-30)).expand_as(like).log().mean().item()
-
-
-def equally_smooth(path, like):
-    """The time at which a path leaves as much noise in the image as HDFM's does at 0.95, by its
-    volume; None for one that ends with more, and for one of levels, which has no flow."""
-    if not hasattr(path, "t_eps"):
-        return None
-    wanted = log_noise(HeatProbPath(tuple(like.shape[-2:]), 1.0), 0.95, like)
-    early = 0.5
-    late = 1 - path.t_eps
-    if log_noise(path, late, like) > wanted + 1e-9:
-        return None
-    for _ in range(40):
-        middle = (early + late) / 2
-        if log_noise(path, middle, like) > wanted:
-            early = middle
-        else:
-            late = middle
-    return late
-
-
-def likelihood(data, model, path, n=64):
-    """Bits per dimension of each of the last `n` held-out images, with the noise of
-    `equally_smooth` in them and 256 levels a pixel; the same images and probes for each network."""
-    test = held_out(data)
-    device = next(model.parameters()).device
-    images = test.images[-n:]
-    like = images[:1].double()
-    t = equally_smooth(path, like) if path.has_noise else None
-    if t is None:
-        return {}
-    z = path.interpolate(path.noise(images, generator_of(0)), images, t)
-    predict = predictor(model, path, test.labels[-n:].to(device))
-    how = dict(t_end=t, probes=4, generator=generator_of(1), rtol=0.01, atol=0.01)
-    nats = log_likelihood(predict, path, z.to(device), **how).cpu()
-    nats = nats + path.clocks(t, like)[0].expand_as(like).log().sum()  # of z/a in place of z
-    bits = math.log2(128) - nats / (images[0].numel() * math.log(2))
-    return dict(t_end=t, bits=[round(b, 3) for b in bits.tolist()])
-
-
-def residuals(data, model, path, variance, n=500):
-    """At nine times, the mean squared error of the network's images, summed over pixels, and that
-    of the best linear guess; nothing for a network that does not predict x."""
-    if model.prediction != "x" or not path.has_noise:
-        return {}
-    test = held_out(data)
-    device = next(model.parameters()).device
-    images = test.images[-n:]
-    generator = generator_of(0)
-    found = dict(times=[k / 10 for k in range(1, 10)], network=[], linear=[])
-    for t in found["times"]:
-        z = path.interpolate(path.noise(images, generator), images, t)
-        with torch.no_grad():
-            batch = z, torch.full((len(z),), t), test.labels[-n:]
-            guess = model(*(one.to(device) for one in batch))
-        error = (guess.cpu() - images).square().sum((1, 2, 3)).mean().item()
-        found["network"].append(float(f"{error:.4g}"))
-        found["linear"].append(float(f"{linear_error(path, variance, t).item():.4g}"))
-    return found
-
-
-PLAIN = ("accuracy", "seams", "pixel_frechet", "mode_frechet", "per_class", "nearest")
-
-
-def measures(report):
-    """What a row keeps of an evaluation's report."""
-    real = dict(report["real"], frechet=report["real"].get("features", {}).get("frechet"))
-    features = report["features"]
-    found = {key: report[key] for key in PLAIN if key in report}
-    found |= {key: features[key] for key in ("frechet", "kid", "precision", "recall")}
-    found["evaluations"] = report["protocol"]["evaluations"]
-    kept = ("frechet", *PLAIN[:4])
-    return dict(found, real={key: real[key] for key in kept if real.get(key) is not None})
-
-
-@lru_cache(maxsize=1)
-def yardstick_of(data, device):
-    """What images like a data set's are held against; kept, so that real ones are judged once."""
-    return yardstick(data, load_data(data).shape, Ranks(device=pick_device(device)))
-
-
-def reports(run, data, samplers, samples, device, compile=False):
-    """(sampler, the whole report) of a run that was trained on `data`."""
-    how = dict(seed=1, device=device, read_samples=samples, batch=500, compile=compile)
-    for name, sampling in samplers.items():
-        yield name, evaluate_run(run, samples, sampling, against=yardstick_of(data, device), **how)
-
-
-def rings_of(side, rings):
-    """The square ring of frequency, coarse to fine, of each mode of an image."""
-    k = torch.arange(side)
-    return torch.maximum(k[:, None], k[None]) * rings // side
-
-
-def ring_gain(images, real, rings=RINGS):
-    """Standard deviation of the modes over that of real images, ring by ring."""
-    ring = rings_of(images.shape[-1], rings)
-    variance, truth = (dct(x.double()).var(0).mean(0) for x in (images, real))
-    gains = [(variance[ring == i].mean() / truth[ring == i].mean()).sqrt() for i in range(rings)]
-    return [float(f"{gain:.4g}") for gain in gains]
-
-
-def with_gains(images, factors):
-    """Images whose modes are multiplied by a factor for each ring of frequency."""
-    ring = rings_of(images.shape[-1], len(factors))
-    return idct(torch.tensor(factors)[ring] * dct(images))
-
-
-def filtered_like(own, other, run, samples, device):
-    """{sampler: measures} of the samples of a run after each ring of their modes was given the
-    deviation that the samples of another run have: `own` and `other` are the gains of the two."""
-    loaded = RunFolder(run).load(device)
-    against = yardstick_of(loaded.data, device)
-    labels = class_labels(samples, loaded.model.num_classes)
-    factors = [b / a for a, b in zip(own, other)]
-    found = {}
-    for name, sampling in SAMPLERS.items():
-        images = generate_many(loaded.model, loaded.path, labels, 1, sampling, progress=None)
-        images = with_gains(images, factors)
-        made = features_of(as_bytes(images), against.extract, progress=None) | dict(images=images)
-        made = Generated(made, {images.shape[-1]: float(sampling.evaluations())})
-        plan = Plan(loaded.data, samples, sampling, None, 1, 500, samples)
-        report = judged_images(made, labels, against, plan, loaded.model)
-        found[name] = measures(report)
-    return found
-
-
 def samplers_of(config):
     if config.path == "ihdm":
         return {"50 levels": config.sampling.replace(steps=50)}
@@ -466,21 +275,6 @@ def samplers_of(config):
         return {"Heun, 25 steps": asked.replace(steps=25)}
     how = dict(guidance_scale=asked.guidance_scale, guidance_interval=asked.guidance_interval)
     return {name: sampling.replace(**how) for name, sampling in SAMPLERS.items()}
-
-
-@torch.no_grad()
-def followed(model, path, n=200, points=21):
-    """E_high / E_low of `n` states along the path, from common noise, with Heun's method; low is
-    the lowest half of each axis."""
-    labels = torch.arange(n) % model.num_classes
-    z = path.start(torch.empty(n, model.channels, *path.operator.shape), generator_of(7))
-    predict = predictor(model, path, labels)
-    ts = torch.linspace(path.t_min, 1, points, dtype=torch.float64).tolist()
-    ratios = [frequency_ratio(z, 0.5).item()]
-    for t, t_next in zip(ts, ts[1:]):
-        z = heun(predict, path, z, [t, t_next])
-        ratios.append(frequency_ratio(z, 0.5).item())
-    return dict(times=ts, ratios=[float(f"{ratio:.4g}") for ratio in ratios])
 
 
 def train(config, place, device):
@@ -515,36 +309,37 @@ def measured(entry, size, device):
     began = time.perf_counter()
     samples = SAMPLES[data] if size != "tiny" else 40
     row = dict(data=data, way=way, times=times, patch=patch, seed=seed, size=size)
-    row |= dict(options=config.flat(), trace=trace(config))
+    row |= dict(options=config.flat(), trace=measuring.trace(config))
     train(config_of(*own, size), place_of(own, size), device)
     if way.endswith("samples filtered"):
         blurred = (data, "r = 1", times, patch, seed)
         gains = [measured(one, size, device)["gains"] for one in (own, blurred)]
-        row["scores"] = filtered_like(*gains, place_of(own, size), samples, device)
+        run = place_of(own, size)
+        row["scores"] = measuring.filtered_like(*gains, run, SAMPLERS, samples, device)
         return keep(row, kept, began, device)
     folder = RunFolder(place_of(own, size))
-    judged = reports(
+    judged = measuring.reports(
         folder.path, config.data, samplers_of(config), samples, device, config.compile
     )
-    row["scores"] = {name: measures(report) for name, report in judged}
+    row["scores"] = {name: measuring.measures(report) for name, report in judged}
     if way in DERIVED:
         return keep(row, kept, began, device)
     loaded = folder.load(device)
     images = load_data(config.data).images
-    variance = mean_and_deviation(mode_moments(images[:10_000]))[1].square().mean(0)
+    variance = measuring.mode_variance(images[:10_000])
     sampling = next(iter(samplers_of(config).values()))
     labels = torch.arange(min(500, samples)) % loaded.model.num_classes
     drawn = generate_many(loaded.model, loaded.path, labels, 7, sampling, progress=None)
     row |= dict(
-        gains=ring_gain(drawn, images[:10_000]),
-        gradient_noise=gradient_noise(config, loaded.model, loaded.path, variance),
-        residuals=residuals(data, loaded.model, loaded.path, variance),
-        likelihood=likelihood(data, loaded.model, loaded.path),
+        gains=measuring.ring_gain(drawn, images[:10_000]),
+        gradient_noise=measuring.gradient_noise(config, loaded.model, loaded.path, variance),
+        residuals=measuring.residuals(config.data, loaded.model, loaded.path, variance),
+        likelihood=measuring.likelihood(config.data, loaded.model, loaded.path),
         loss=folder.metrics()[-1]["loss"],
         weights=loaded.info["sha256"][:16],
     )
     if is_followed(*entry):
-        row["ratio"] = followed(loaded.model, loaded.path)
+        row["ratio"] = measuring.followed(loaded.model, loaded.path)
     return keep(row, kept, began, device)
 
 

@@ -40,8 +40,9 @@ from hdfm.run import RunFolder
 from hdfm.train import prepare, train_step, update
 from hdfm.watch import training_flops
 import workers
-from laboratory import SAMPLERS, TIMES, ring_gain
+from laboratory import SAMPLERS, TIMES
 from machine import machine
+from measuring import measures, reports, ring_gain, trace
 from rows import RESULTS, newest
 
 RUNS = Path("runs/multiscale")
@@ -206,8 +207,8 @@ def done(entry, size):
 def judged(run, data, samples, device):
     """{sampler: measures and cost of a sample} of a trained run."""
     found = {}
-    for name, report in laboratory.reports(run, data, SAMPLERS, samples, device):
-        found[name] = dict(laboratory.measures(report), cost=report["protocol"]["cost"])
+    for name, report in reports(run, data, SAMPLERS, samples, device):
+        found[name] = dict(measures(report), cost=report["protocol"]["cost"])
         if "nearest_rms" in report:
             found[name]["nearest_rms"] = report["nearest_rms"]
     return found
@@ -241,7 +242,7 @@ def measured(entry, size, device="cpu"):
     config = config_of(data, way, steps_of(data, way, budget, size), seed, size)
     began = time.perf_counter()
     row = dict(data=data, way=way, budget=budget, seed=seed, size=size)
-    row |= dict(options=config.flat(), trace=laboratory.trace(config))
+    row |= dict(options=config.flat(), trace=trace(config))
     row |= dict(steps=config.steps, step_gflop=float(f"{step_flops(config) / 1e9:.4g}"))
     if budget == "time":
         row["step_seconds"] = pace(data, way, size)

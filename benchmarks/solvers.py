@@ -37,6 +37,7 @@ from hdfm.sampling import SOLVERS, time_grid
 import laboratory
 from judge import Judge
 from machine import machine
+from measuring import held_out
 
 RESULTS = Path(__file__).parent / "results"
 FOLDER = Path("runs/solvers")
@@ -80,7 +81,7 @@ class Bench:
         self.images = load_data(config.data)
         few = self.images.images[:10_000]
         self.variance = variance_within(self.path, few, self.images.labels[:10_000])
-        self.judge = Judge(config.data, laboratory.held_out(data).images)
+        self.judge = Judge(config.data, held_out(config.data).images)
         weights = self.loaded.info["sha256"][:16]
         self.file = FOLDER / f"{place.name}.json"
         report = json.loads(self.file.read_text()) if self.file.exists() else {}

@@ -8,8 +8,10 @@ from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import laboratory  # noqa: E402
+import measuring  # noqa: E402
 
 from hdfm.config import build  # noqa: E402
+from hdfm.core import dct, idct  # noqa: E402
 
 ENTRIES = {entry for name in laboratory.EXPERIMENTS for entry in laboratory.entries(name, range(3))}
 
@@ -40,7 +42,44 @@ def test_every_condition_can_be_built(data):
 
 def test_a_path_of_levels_has_no_likelihood():
     config = laboratory.config_of("digits", "IHDM", "uniform", 0, 0)
-    assert laboratory.equally_smooth(config.make_path((8, 8)), torch.empty(1, 1, 8, 8)) is None
+    assert measuring.equally_smooth(config.make_path((8, 8)), torch.empty(1, 1, 8, 8)) is None
+
+
+class Wiener(torch.nn.Module):
+    """The best linear guess from modes that are independent, as a network."""
+
+    prediction = "x"
+
+    def __init__(self, path, mean, variance):
+        super().__init__()
+        self.path = path
+        self.mean = mean
+        self.variance = variance
+        self.nothing = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, z, t, labels):
+        a, s = self.path.clocks(t[0].item(), z)
+        gain = a * self.variance / (a**2 * self.variance + s**2)
+        return idct(self.mean + gain * (dct(z) - a * self.mean))
+
+
+def test_few_held_out_images_are_of_all_classes():
+    for data in laboratory.BASE:
+        images, labels = measuring.last_held_out(laboratory.BASE[data].data, 64)
+        assert len(images) == 64 and len(labels.unique()) > 5
+    test = measuring.held_out("digits")  # in no order, so they are the last
+    assert measuring.last_held_out("digits", 64)[0].equal(test.images[-64:])
+
+
+@pytest.mark.parametrize("data", ["digits", "photos"])  # of one channel and of three
+def test_the_residual_of_a_linear_guess_is_the_one_that_is_reported_beside_it(data):
+    config = laboratory.config_of(data, "r = 1", "early", 0, 0)
+    modes = dct(measuring.last_held_out(config.data, 500)[0])
+    mean = modes.mean(0)
+    variance = (modes - mean).square().mean((0, 1))
+    path = config.make_path(variance.shape)
+    found = measuring.residuals(config.data, Wiener(path, mean, variance), path, variance)
+    assert found["network"] == pytest.approx(found["linear"], rel=0.02)
 
 
 @pytest.mark.parametrize("seeds, times", [(3, "early"), (1, "uniform")])
