@@ -191,9 +191,7 @@ def _check_parts(config):
     "Raise a one-line ValueError unless path, prediction, loss and sampler fit one another."
     path = config.make_path(GRID)
     path.check_pair(config.prediction, config.loss)
-    sizes = network_sizes(config.model, path)
-    if config.shard and "kind" in sizes:
-        raise ValueError(f"shard: {config.model} cannot be spread; leave out --shard")
+    network_sizes(config.model, path)            # refuses a network that cannot read the stages
     config.sampling.check(path, config.prediction)
     if config.needs_variance: check_visible(path)
 

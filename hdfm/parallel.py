@@ -196,7 +196,7 @@ def shard_mesh(ranks,
     return init_device_mesh(ranks.device.type, (ranks.size // group, group),
                             mesh_dim_names=("replicate", "shard"))
 
-def shard(model, # a JiT, changed in place
+def shard(model, # a `JiT` or a `MoT`, changed in place
           ranks,
           precision="fp32", # or bf16, to compute in bfloat16
           mesh=None):       # of shard_mesh; all ranks share by default
@@ -206,7 +206,8 @@ def shard(model, # a JiT, changed in place
     bf16 = dict(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
     policy = MixedPrecisionPolicy(**(bf16 if precision == "bf16" else {}),
                                   cast_forward_inputs=False)        # the time would suffer
-    for part in (*model.blocks, model):
+    apart = [] if hasattr(model, "experts") else model.blocks         # a mixture calls no block
+    for part in (*apart, model):
         fully_shard(part, mesh=mesh, mp_policy=policy, reshard_after_forward=True)
     return model
 

@@ -116,6 +116,18 @@ def test_a_sharded_run_goes_on_alone(tmp_path):
 
 
 @sharding
+def test_a_mixture_is_spread_as_it_is_replicated(tmp_path):
+    """Its stages are of several grids, and the coarse ones leave the finest expert alone."""
+    common = ["digits", *SMALL, "--micro-batch", "4"]
+    common += ["--path", "lapflow-staged", "--scales", "2", "--model", "MoT-XS/2"]
+    found = []
+    for name, more in (("replicated", []), ("spread", ["--shard"])):
+        ranks(2, *common, *more, "--out", tmp_path / name)
+        found.append(RunFolder(tmp_path / name).load().model.state_dict())
+    torch.testing.assert_close(*found, rtol=1e-6, atol=1e-9)
+
+
+@sharding
 def test_sharded_bf16_on_four_ranks_with_the_imagenet_preset(pictures):
     printed = ranks(
         4,

@@ -80,8 +80,6 @@ def test_a_killed_run_goes_on_to_the_same_bits(path, tmp_path):
 def test_a_network_of_one_grid_is_refused():
     with pytest.raises(ValueError, match="MoT"):
         PRESETS["digits"].replace(path="edify", model="JiT-XS/2")
-    with pytest.raises(ValueError, match="shard"):
-        PRESETS["digits"].replace(path="edify", shard=True)
 
 
 def test_times_of_a_stage():
