@@ -12,6 +12,7 @@ import io
 import itertools
 import json
 import math
+import re
 import warnings
 from html import escape
 
@@ -178,10 +179,14 @@ def said(value):
     return str(value)
 
 # %% ../nbs/show.ipynb #show-025
+def _cell(text):
+    "Text as a cell of a Markdown table: no cell ends in it, and `--` stays two dashes."
+    return re.sub(r"(`+.+?`+)|--", lambda m: m[1] or r"\--", text.replace("|", r"\|"))
+
 class Table(list):
     "Rows of text, of which the first is the head; a notebook shows it as a Markdown table."
     def _repr_markdown_(self):
-        lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self]
+        lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in self]
         rule = "|" + "---|" * len(self[0])
         return "\n".join([lines[0], rule, *lines[1:]])
 
